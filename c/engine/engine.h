@@ -60,7 +60,7 @@ struct tmem_options {
 	uint64_t max_bytes;    /* fixed when the arena is formatted: budget can be raised to this;
 				  0: 256 GiB. Address space and a sparse table, not memory */
 	uint32_t extent_bytes; /* fixed when formatted: unit of growing, shrinking and size class;
-				  a power of two, 16 KiB to 64 MiB; 0: 256 KiB (the page size of a
+				  a power of two, 16 KiB to 2 MiB; 0: 256 KiB (the page size of a
 				  hugetlbfs if that is larger) */
 	uint32_t create;       /* non-zero: make and format the file when absent */
 };
@@ -287,7 +287,7 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 /*
  * Fetches TMEM_PAGE_BYTES into @page. TMEM_DONE, TMEM_MISS, -EEMPTY (rule 21), -EIO if the page was
  * damaged (it is gone now; ephemeral pools answer TMEM_MISS instead), -ENODEV. @page is written
- * only on a hit (rule 14), except that -EIO may leave it in pieces.
+ * only on a hit (rule 14), except that a damaged page may leave it in pieces.
  */
 int tmem_get(struct tmem_client *client, uint32_t untrusted_pool_id, const struct tmem_oid *oid,
 	     uint64_t index, void *page);

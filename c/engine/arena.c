@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arena.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "slots.h"
+
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
+
+static int choose_geometry(struct tmem_arena_header *header, const struct tmem_options *options,
+			   uint64_t page_bytes, struct tmem_error *error)
+{
+	uint64_t max_bytes = options->max_bytes != 0 ? options->max_bytes : 256ull << 30;
+	uint64_t extent_bytes = options->extent_bytes;
+
+	if (extent_bytes == 0) {
+		extent_bytes = 256 << 10;
+		while (extent_bytes < page_bytes || max_bytes / extent_bytes > TMEM_EXTENTS_MAX)
+			extent_bytes *= 2;
+	}
+	header->extent_bytes = extent_bytes;
+	header->max_extents = max_bytes / extent_bytes;
+	if (extent_bytes < TMEM_EXTENT_BYTES_MIN || extent_bytes > TMEM_EXTENT_BYTES_MAX ||
+	    (extent_bytes & (extent_bytes - 1)) != 0 || extent_bytes % page_bytes != 0)
+		return tmem_fail(error, -EINVAL,
+				 "extent_bytes %llu: not a power of two between 16 KiB and 2 MiB "
+				 "that holds whole pages of the file system",
+				 (unsigned long long)extent_bytes);
+	if (header->max_extents < 2 || header->max_extents > TMEM_EXTENTS_MAX)
+		return tmem_fail(error, -EINVAL,
+				 "max_bytes %llu: an arena of %llu byte extents holds 2 to %u of them",
+				 (unsigned long long)max_bytes, (unsigned long long)extent_bytes,
+				 TMEM_EXTENTS_MAX);
+	return 0;
+}
+
+static int format(struct tmem_backing *backing, const struct tmem_options *options,
+		  struct tmem_error *error)
+{
+	struct tmem_arena_header header = {
+		.magic = TMEM_ARENA_MAGIC,
+		.version = TMEM_FORMAT_VERSION,
+	};
+	int code = choose_geometry(&header, options, backing->page_bytes, error);
+	char *window;
+	void *mapped;
+
+	if (code != 0)
+		return code;
+	if (getrandom(header.key, sizeof(header.key), 0) != sizeof(header.key))
+		return tmem_fail(error, -EIO, "no random numbers from the host");
+	header.check = tmem_header_check(&header);
+	code = backing->ops->reserve(backing, 0,
+				     round_up(TMEM_TABLE_OFFSET_BYTES, backing->page_bytes));
+	if (code == 0)
+		code = backing->ops->map(backing, TMEM_TABLE_OFFSET_BYTES, &mapped);
+	if (code != 0)
+		return tmem_fail(error, code, "cannot reserve the arena's header: %s",
+				 strerror(-code));
+	window = mapped;
+	memcpy(window + TMEM_HEADER_COPY_BYTES, &header, sizeof(header));
+	memcpy(window, &header, sizeof(header));
+	return 0;
+}
+
+int tmem_header_read(struct tmem_backing *backing, struct tmem_arena_header *ret,
+		     uint32_t *first_damaged, struct tmem_error *error)
+{
+	struct tmem_error second_error;
+	int code = backing->ops->read(backing, ret, 0, sizeof(*ret));
+
+	*first_damaged = 0;
+	if (code != 0)
+		return tmem_fail(error, code, "cannot read the arena: %s", strerror(-code));
+	code = tmem_header_sound(ret, error);
+	if (code == 0 || code == -EPROTONOSUPPORT)
+		return code;
+	if (backing->ops->read(backing, ret, TMEM_HEADER_COPY_BYTES, sizeof(*ret)) != 0 ||
+	    tmem_header_sound(ret, &second_error) != 0)
+		return code;
+	*first_damaged = 1;
+	return 0;
+}
+
+static int map_window(struct tmem_engine *engine, struct tmem_error *error)
+{
+	const struct tmem_arena_header *header = &engine->header;
+	uint64_t words = (header->max_extents + 63) / 64;
+	void *window;
+	int code;
+
+	engine->extents_offset_bytes = tmem_extents_offset_bytes(header);
+	code = engine->backing->ops->map(engine->backing,
+					 engine->extents_offset_bytes +
+						 header->max_extents * header->extent_bytes,
+					 &window);
+	if (code != 0)
+		return tmem_fail(error, code, "cannot map the arena: %s", strerror(-code));
+	engine->window = window;
+	engine->extent_table = (_Atomic uint64_t *)(engine->window + TMEM_TABLE_OFFSET_BYTES);
+	/* One struct for each extent that may ever be: address space, touched as they come. */
+	engine->extents = mmap(NULL, header->max_extents * sizeof(*engine->extents),
+			       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			       -1, 0);
+	engine->unreserved_map = malloc(words * sizeof(uint64_t));
+	if (engine->extents == MAP_FAILED || engine->unreserved_map == NULL) {
+		if (engine->extents == MAP_FAILED)
+			engine->extents = NULL;
+		return tmem_fail(error, -ENOMEM, "out of memory");
+	}
+	memset(engine->unreserved_map, 0xff, words * sizeof(uint64_t));
+	for (uint64_t extent = header->max_extents; extent < words * 64; extent++)
+		engine->unreserved_map[extent / 64] &= ~(1ull << extent % 64);
+	engine->table_reserved_bytes =
+		round_up(TMEM_TABLE_OFFSET_BYTES, engine->backing->page_bytes);
+	atomic_store(&engine->resident_bytes, engine->table_reserved_bytes);
+	return 0;
+}
+
+int tmem_arena_open(struct tmem_engine *engine, const char *path,
+		    const struct tmem_options *options, struct tmem_error *error)
+{
+	uint32_t first_damaged;
+	int code = tmem_backing_open_file(path, options->create != 0, &engine->backing, error);
+
+	if (code != 0)
+		return code;
+	engine->idle = TMEM_REF_NONE;
+	tmem_lock_init(&engine->arena_lock, TMEM_RANK_ARENA);
+	if (options->create && engine->backing->ops->end_bytes(engine->backing) == 0) {
+		code = format(engine->backing, options, error);
+		if (code == 0)
+			code = tmem_backing_publish(engine->backing, error);
+	}
+	if (code == 0)
+		code = tmem_header_read(engine->backing, &engine->header, &first_damaged, error);
+	if (code == 0 && engine->header.extent_bytes % engine->backing->page_bytes != 0)
+		code = tmem_fail(error, -EINVAL, "extents of %llu bytes do not fit huge pages",
+				 (unsigned long long)engine->header.extent_bytes);
+	if (code == 0)
+		code = map_window(engine, error);
+	if (code == 0 && first_damaged)
+		memcpy(engine->window, &engine->header, sizeof(engine->header));
+	if (code != 0) {
+		char sentence[sizeof(error->message)];
+
+		memcpy(sentence, error->message, sizeof(sentence));
+		if (strncmp(sentence, path, strlen(path)) != 0)
+			tmem_fail(error, code, "%s: %s", path, sentence);
+		tmem_arena_close(engine);
+	}
+	return code;
+}
+
+static uint64_t extent_heap_bytes(const struct tmem_extent *extent)
+{
+	return extent->slots * sizeof(struct tmem_links) + (extent->slots + 63) / 64 * 8;
+}
+
+static void forget_links(struct tmem_engine *engine, struct tmem_extent *extent)
+{
+	tmem_free(engine, extent->free_map, extent_heap_bytes(extent));
+	extent->free_map = NULL;
+	extent->links = NULL;
+	tmem_free(engine, atomic_exchange(&extent->sharing, NULL),
+		  extent->slots * sizeof(struct tmem_sharing));
+}
+
+void tmem_arena_close(struct tmem_engine *engine)
+{
+	if (engine->extents != NULL) {
+		for (uint64_t i = 0; i < engine->header.max_extents; i++) {
+			/* the structs up to the first never used are the only ones touched */
+			if (engine->unreserved_map[i / 64] == UINT64_MAX) {
+				i |= 63;
+				continue;
+			}
+			if (engine->extents[i].free_map != NULL)
+				forget_links(engine, &engine->extents[i]);
+		}
+		munmap(engine->extents, engine->header.max_extents * sizeof(*engine->extents));
+	}
+	free(engine->unreserved_map);
+	tmem_lock_deinit(&engine->arena_lock);
+	if (engine->backing != NULL)
+		engine->backing->ops->close(engine->backing);
+}
+
+/* Sets up the volatile side of @number for @class, all slots free. */
+static int extent_init(struct tmem_engine *engine, uint32_t number, unsigned int class)
+{
+	struct tmem_extent *extent = &engine->extents[number];
+	char *block;
+
+	extent->base = engine->window + tmem_extent_offset_bytes(engine, number);
+	extent->class = (uint8_t)class;
+	extent->slots = (uint16_t)tmem_class_slots(class, engine->header.extent_bytes);
+	extent->slot_bytes = tmem_class_slot_bytes(class);
+	extent->contents_offset =
+		TMEM_EXTENT_HEADER_BYTES + extent->slots * tmem_class_record_bytes(class);
+	extent->free = extent->slots;
+	extent->cursor = 0;
+	extent->closed = false;
+	extent->prev = TMEM_REF_NONE;
+	extent->next = TMEM_REF_NONE;
+	block = tmem_alloc(engine, extent_heap_bytes(extent));
+	if (block == NULL)
+		return -ENOMEM;
+	extent->free_map = (uint64_t *)block;
+	extent->links = (struct tmem_links *)(block + (extent->slots + 63) / 64 * 8);
+	for (uint32_t slot = 0; slot < extent->slots; slot++)
+		extent->free_map[slot / 64] |= 1ull << slot % 64;
+	return 0;
+}
+
+static void push_idle(struct tmem_engine *engine, uint32_t number)
+{
+	engine->extents[number].next = engine->idle;
+	engine->idle = number;
+	engine->idle_count++;
+}
+
+static int claim_unreserved(struct tmem_engine *engine, uint32_t *ret)
+{
+	uint64_t words = (engine->header.max_extents + 63) / 64;
+
+	for (uint64_t word = engine->unreserved_cursor; word < words; word++) {
+		if (engine->unreserved_map[word] == 0)
+			continue;
+		*ret = (uint32_t)(word * 64) +
+		       (uint32_t)__builtin_ctzll(engine->unreserved_map[word]);
+		engine->unreserved_map[word] &= engine->unreserved_map[word] - 1;
+		engine->unreserved_cursor = (uint32_t)word;
+		return 0;
+	}
+	engine->unreserved_cursor = (uint32_t)words;
+	return -ENOMEM;
+}
+
+static void unclaim(struct tmem_engine *engine, uint32_t number)
+{
+	engine->unreserved_map[number / 64] |= 1ull << number % 64;
+	if (number / 64 < engine->unreserved_cursor)
+		engine->unreserved_cursor = number / 64;
+}
+
+int tmem_arena_reserve_table(struct tmem_engine *engine, uint32_t number)
+{
+	uint64_t page_bytes = engine->backing->page_bytes;
+	uint64_t end = round_up(TMEM_TABLE_OFFSET_BYTES + (number + 1ull) * 8, page_bytes);
+	uint64_t start = engine->table_reserved_bytes;
+	int code;
+
+	if (end <= start)
+		return 0;
+	code = engine->backing->ops->reserve(engine->backing, start, end - start);
+	if (code != 0)
+		return code;
+	engine->table_reserved_bytes = end;
+	atomic_fetch_add(&engine->resident_bytes, end - start);
+	return 0;
+}
+
+bool tmem_arena_has_room(struct tmem_engine *engine)
+{
+	bool room;
+
+	tmem_lock(&engine->arena_lock);
+	room = engine->idle != TMEM_REF_NONE ||
+	       atomic_load(&engine->resident_bytes) + engine->header.extent_bytes <=
+		       atomic_load(&engine->budget_bytes);
+	tmem_unlock(&engine->arena_lock);
+	return room;
+}
+
+/* An idle extent, or a fresh one from the host. @fresh: it reads as zeros. */
+static int take_memory(struct tmem_engine *engine, uint32_t *ret, bool *fresh)
+{
+	uint64_t extent_bytes = engine->header.extent_bytes;
+	int code = -ENOMEM;
+
+	tmem_lock(&engine->arena_lock);
+	*fresh = engine->idle == TMEM_REF_NONE;
+	if (!*fresh) {
+		*ret = engine->idle;
+		engine->idle = engine->extents[*ret].next;
+		engine->idle_count--;
+		code = 0;
+	} else if (atomic_load(&engine->resident_bytes) + extent_bytes <=
+			   atomic_load(&engine->budget_bytes) &&
+		   claim_unreserved(engine, ret) == 0) {
+		code = tmem_arena_reserve_table(engine, *ret);
+		if (code == 0)
+			code = engine->backing->ops->reserve(
+				engine->backing, tmem_extent_offset_bytes(engine, *ret),
+				extent_bytes);
+		if (code == 0)
+			atomic_fetch_add(&engine->resident_bytes, extent_bytes);
+		else
+			unclaim(engine, *ret);
+		if (code != 0)
+			code = -ENOSPC;
+	}
+	tmem_unlock(&engine->arena_lock);
+	return code;
+}
+
+int tmem_extent_take(struct tmem_engine *engine, unsigned int class, uint32_t *ret)
+{
+	struct tmem_extent *extent;
+	_Atomic uint64_t *header_word;
+	bool fresh;
+	int code = take_memory(engine, ret, &fresh);
+
+	if (code != 0)
+		return code;
+	extent = &engine->extents[*ret];
+	code = extent_init(engine, *ret, class);
+	if (code != 0) {
+		tmem_lock(&engine->arena_lock);
+		push_idle(engine, *ret);
+		tmem_unlock(&engine->arena_lock);
+		return code;
+	}
+	/* Left-over contents of another class must not be read as records. */
+	if (!fresh)
+		memset(extent->base, 0, extent->contents_offset);
+	header_word = (_Atomic uint64_t *)extent->base;
+	atomic_store_explicit(header_word, tmem_extent_word(*ret, class), memory_order_relaxed);
+	atomic_store_explicit(&engine->extent_table[*ret], tmem_extent_word(*ret, class),
+			      memory_order_release);
+	return 0;
+}
+
+int tmem_extent_adopt(struct tmem_engine *engine, uint32_t number, unsigned int class)
+{
+	int code = extent_init(engine, number, class);
+
+	if (code != 0)
+		return code;
+	engine->unreserved_map[number / 64] &= ~(1ull << number % 64);
+	atomic_fetch_add(&engine->resident_bytes, engine->header.extent_bytes);
+	return 0;
+}
+
+void tmem_extent_release(struct tmem_engine *engine, uint32_t number)
+{
+	struct tmem_extent *extent = &engine->extents[number];
+
+	atomic_store_explicit(&engine->extent_table[number], 0, memory_order_release);
+	forget_links(engine, extent);
+	tmem_lock(&engine->arena_lock);
+	push_idle(engine, number);
+	tmem_unlock(&engine->arena_lock);
+}
+
+uint64_t tmem_arena_return_idle(struct tmem_engine *engine, uint64_t bytes)
+{
+	uint64_t extent_bytes = engine->header.extent_bytes;
+	uint64_t returned = 0;
+
+	while (returned < bytes) {
+		uint32_t number;
+
+		tmem_lock(&engine->arena_lock);
+		number = engine->idle;
+		if (number != TMEM_REF_NONE) {
+			engine->idle = engine->extents[number].next;
+			engine->idle_count--;
+		}
+		tmem_unlock(&engine->arena_lock);
+		if (number == TMEM_REF_NONE)
+			break;
+		if (engine->backing->ops->give_back(engine->backing,
+						    tmem_extent_offset_bytes(engine, number),
+						    extent_bytes) != 0) {
+			tmem_lock(&engine->arena_lock);
+			push_idle(engine, number);
+			tmem_unlock(&engine->arena_lock);
+			break;
+		}
+		tmem_lock(&engine->arena_lock);
+		unclaim(engine, number);
+		atomic_fetch_sub(&engine->resident_bytes, extent_bytes);
+		tmem_unlock(&engine->arena_lock);
+		returned += extent_bytes;
+	}
+	return returned;
+}
+
+void tmem_arena_return_unused(struct tmem_engine *engine)
+{
+	uint64_t end = engine->backing->ops->end_bytes(engine->backing);
+	uint64_t extent_bytes = engine->header.extent_bytes;
+	uint64_t run = 0;
+	uint32_t number = 0;
+
+	for (; number < engine->header.max_extents; number++) {
+		uint64_t offset = tmem_extent_offset_bytes(engine, number);
+		bool unused = (engine->unreserved_map[number / 64] >> number % 64 & 1) != 0;
+
+		if (unused && offset < end) {
+			run++;
+			continue;
+		}
+		if (run > 0)
+			(void)engine->backing->ops->give_back(engine->backing,
+							      offset - run * extent_bytes,
+							      run * extent_bytes);
+		run = 0;
+		if (offset >= end)
+			break;
+	}
+	if (run > 0)
+		(void)engine->backing->ops->give_back(
+			engine->backing, tmem_extent_offset_bytes(engine, number) - run * extent_bytes,
+			run * extent_bytes);
+}

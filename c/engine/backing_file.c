@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define _GNU_SOURCE
+#include "backing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "error.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct file_backing {
+	struct tmem_backing backing;
+	int fd;
+	char *path;
+	char *unpublished; /* the name a new arena has until it is formatted */
+	char *window;
+	uint64_t window_bytes;
+};
+
+static struct file_backing *file_of(struct tmem_backing *backing)
+{
+	return (struct file_backing *)backing;
+}
+
+static int file_reserve(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	struct file_backing *file = file_of(backing);
+
+	/* Without this a full tmpfs would answer a store with SIGBUS. */
+	while (fallocate(file->fd, 0, (off_t)offset, (off_t)bytes) != 0)
+		if (errno != EINTR)
+			return -errno;
+	/* One call instead of a fault for each page; on a kernel before 5.14 the faults come one
+	 * by one, which is slower and otherwise the same. */
+	if (file->window != NULL)
+		(void)madvise(file->window + offset, bytes, MADV_POPULATE_WRITE);
+	return 0;
+}
+
+static int file_give_back(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	while (fallocate(file_of(backing)->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 (off_t)offset, (off_t)bytes) != 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int file_map(struct tmem_backing *backing, uint64_t bytes, void **ret)
+{
+	struct file_backing *file = file_of(backing);
+	void *window = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			    file->fd, 0);
+
+	if (window == MAP_FAILED)
+		return -errno;
+	if (file->window != NULL)
+		munmap(file->window, file->window_bytes);
+	/* A core dump of the service must not carry the guests' memory. */
+	(void)madvise(window, bytes, MADV_DONTDUMP);
+	file->window = window;
+	file->window_bytes = bytes;
+	*ret = window;
+	return 0;
+}
+
+static uint64_t file_end_bytes(struct tmem_backing *backing)
+{
+	struct stat st;
+
+	if (fstat(file_of(backing)->fd, &st) != 0)
+		return 0;
+	return (uint64_t)st.st_size;
+}
+
+static uint64_t file_held_bytes(struct tmem_backing *backing)
+{
+	struct stat st;
+
+	if (fstat(file_of(backing)->fd, &st) != 0)
+		return 0;
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static int file_read(struct tmem_backing *backing, void *to, uint64_t offset, size_t bytes)
+{
+	char *at = to;
+
+	while (bytes > 0) {
+		ssize_t got = pread(file_of(backing)->fd, at, bytes, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0) {
+			memset(at, 0, bytes);
+			return 0;
+		}
+		at += got;
+		offset += (uint64_t)got;
+		bytes -= (size_t)got;
+	}
+	return 0;
+}
+
+static void file_close(struct tmem_backing *backing)
+{
+	struct file_backing *file = file_of(backing);
+
+	if (file->window != NULL)
+		munmap(file->window, file->window_bytes);
+	if (file->unpublished != NULL)
+		unlink(file->unpublished);
+	close(file->fd);
+	free(file->unpublished);
+	free(file->path);
+	free(file);
+}
+
+static const struct tmem_backing_ops file_ops = {
+	.reserve = file_reserve,
+	.give_back = file_give_back,
+	.map = file_map,
+	.end_bytes = file_end_bytes,
+	.held_bytes = file_held_bytes,
+	.read = file_read,
+	.close = file_close,
+};
+
+static int open_new(struct file_backing *file, struct tmem_error *error)
+{
+	if (asprintf(&file->unpublished, "%s.new-%ld", file->path, (long)getpid()) < 0) {
+		file->unpublished = NULL;
+		return tmem_fail(error, -ENOMEM, "%s: out of memory", file->path);
+	}
+	file->fd = open(file->unpublished, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (file->fd < 0) {
+		int code = -errno;
+
+		free(file->unpublished);
+		file->unpublished = NULL;
+		return tmem_fail(error, code, "%s: cannot create the arena: %s", file->path,
+				 strerror(-code));
+	}
+	return 0;
+}
+
+static int file_init(const char *path, int flags, int create, struct file_backing **ret,
+		     struct tmem_error *error)
+{
+	struct file_backing *file = calloc(1, sizeof(*file));
+	struct statfs fs;
+	struct stat st;
+	int code;
+
+	*ret = NULL;
+	if (file == NULL || (file->path = strdup(path)) == NULL) {
+		free(file);
+		return tmem_fail(error, -ENOMEM, "%s: out of memory", path);
+	}
+	file->backing.ops = &file_ops;
+	file->fd = open(path, flags | O_CLOEXEC);
+	if (file->fd < 0 && errno == ENOENT && create) {
+		code = open_new(file, error);
+		if (code != 0)
+			goto fail;
+	} else if (file->fd < 0) {
+		code = -errno;
+		tmem_fail(error, code, "%s: cannot open the arena: %s", path, strerror(-code));
+		goto fail;
+	}
+	if (fstat(file->fd, &st) != 0 || fstatfs(file->fd, &fs) != 0) {
+		code = tmem_fail(error, -errno, "%s: %s", path, strerror(errno));
+		goto fail_close;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		code = tmem_fail(error, -EINVAL, "%s: not a regular file", path);
+		goto fail_close;
+	}
+	file->backing.page_bytes =
+		fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : TMEM_PAGE_BYTES;
+	*ret = file;
+	return 0;
+fail_close:
+	close(file->fd);
+fail:
+	if (file->unpublished != NULL)
+		unlink(file->unpublished);
+	free(file->unpublished);
+	free(file->path);
+	free(file);
+	return code;
+}
+
+int tmem_backing_open_file(const char *path, int create, struct tmem_backing **ret,
+			   struct tmem_error *error)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct file_backing *file;
+	int code = file_init(path, O_RDWR, create, &file, error);
+
+	if (code != 0)
+		return code;
+	if (fcntl(file->fd, F_OFD_SETLK, &lock) != 0) {
+		file_close(&file->backing);
+		return tmem_fail(error, -EBUSY, "%s: the arena is in use by another process", path);
+	}
+	*ret = &file->backing;
+	return 0;
+}
+
+int tmem_backing_publish(struct tmem_backing *backing, struct tmem_error *error)
+{
+	struct file_backing *file = file_of(backing);
+
+	if (file->unpublished == NULL)
+		return 0;
+	/* link, not rename: of two creators racing for the name one must lose */
+	if (link(file->unpublished, file->path) != 0)
+		return tmem_fail(error, -errno, "%s: cannot create the arena: %s", file->path,
+				 strerror(errno));
+	unlink(file->unpublished);
+	free(file->unpublished);
+	file->unpublished = NULL;
+	return 0;
+}
+
+int tmem_backing_open_readonly(const char *path, struct tmem_backing **ret, uint32_t *in_use,
+			       struct tmem_error *error)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct file_backing *file;
+	int code = file_init(path, O_RDONLY, 0, &file, error);
+
+	if (code != 0)
+		return code;
+	*in_use = fcntl(file->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	*ret = &file->backing;
+	return 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "codec.h"
+
+#include <lz4.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zstd.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>
+#endif
+
+uint64_t tmem_hash_page(const void *page, const uint8_t *secret)
+{
+	/* With xxh_x86dispatch.h this name picks the widest vectors the processor has. */
+	return XXH3_64bits_withSecret(page, TMEM_PAGE_BYTES, secret, TMEM_SECRET_BYTES);
+}
+
+/* zstd's contexts are large and slow to make: one of each for a thread, freed when it ends. */
+struct zstd_contexts {
+	ZSTD_CCtx *compress;
+	ZSTD_DCtx *decompress;
+};
+
+static pthread_key_t contexts_key;
+static pthread_once_t contexts_once = PTHREAD_ONCE_INIT;
+
+static void free_contexts(void *memory)
+{
+	struct zstd_contexts *contexts = memory;
+
+	ZSTD_freeCCtx(contexts->compress);
+	ZSTD_freeDCtx(contexts->decompress);
+	free(contexts);
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&contexts_key, free_contexts);
+}
+
+static struct zstd_contexts *thread_contexts(void)
+{
+	struct zstd_contexts *contexts;
+
+	pthread_once(&contexts_once, make_key);
+	contexts = pthread_getspecific(contexts_key);
+	if (contexts == NULL) {
+		contexts = calloc(1, sizeof(*contexts));
+		if (contexts == NULL)
+			return NULL;
+		contexts->compress = ZSTD_createCCtx();
+		contexts->decompress = ZSTD_createDCtx();
+		if (contexts->compress == NULL || contexts->decompress == NULL ||
+		    pthread_setspecific(contexts_key, contexts) != 0) {
+			free_contexts(contexts);
+			return NULL;
+		}
+	}
+	return contexts;
+}
+
+static bool is_same_filled(const char *page, uint64_t first_word)
+{
+	/* The last word first: most pages that start alike differ there. */
+	if (memcmp(page + TMEM_PAGE_BYTES - 8, &first_word, 8) != 0)
+		return false;
+	return memcmp(page, page + 8, TMEM_PAGE_BYTES - 8) == 0;
+}
+
+static size_t compress(const void *page, uint32_t encoding, int zstd_level, unsigned char *to)
+{
+	if (encoding == TMEM_ENCODING_LZ4) {
+		int length = LZ4_compress_default(page, (char *)to, TMEM_PAGE_BYTES,
+						  TMEM_ENCODED_MAX_BYTES);
+		return length > 0 ? (size_t)length : 0;
+	}
+	if (encoding == TMEM_ENCODING_ZSTD) {
+		struct zstd_contexts *contexts = thread_contexts();
+		size_t length;
+
+		if (contexts == NULL)
+			return 0;
+		length = ZSTD_compressCCtx(contexts->compress, to, TMEM_ENCODED_MAX_BYTES, page,
+					   TMEM_PAGE_BYTES, zstd_level);
+		return ZSTD_isError(length) ? 0 : length;
+	}
+	return 0;
+}
+
+void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint8_t *secret,
+		 struct tmem_encoded *ret)
+{
+	uint64_t first_word;
+	size_t length_bytes;
+
+	memcpy(&first_word, page, sizeof(first_word));
+	if (is_same_filled(page, first_word)) {
+		ret->encoding = TMEM_ENCODING_SAME;
+		ret->checksum = first_word;
+		ret->length_bytes = 0;
+		ret->contents = NULL;
+		return;
+	}
+	ret->checksum = tmem_hash_page(page, secret);
+	length_bytes = compress(page, encoding, zstd_level, ret->buffer);
+	if (length_bytes > 0) {
+		ret->encoding = (uint8_t)encoding;
+		ret->length_bytes = (uint32_t)length_bytes;
+		ret->contents = ret->buffer;
+	} else {
+		ret->encoding = TMEM_ENCODING_RAW;
+		ret->length_bytes = TMEM_PAGE_BYTES;
+		ret->contents = page;
+	}
+}
+
+static bool decompress(const void *contents, uint32_t length_bytes, uint8_t encoding, void *page)
+{
+	struct zstd_contexts *contexts;
+
+	switch (encoding) {
+	case TMEM_ENCODING_RAW:
+		if (length_bytes != TMEM_PAGE_BYTES)
+			return false;
+		memcpy(page, contents, TMEM_PAGE_BYTES);
+		return true;
+	case TMEM_ENCODING_LZ4:
+		return LZ4_decompress_safe(contents, page, (int)length_bytes, TMEM_PAGE_BYTES) ==
+		       TMEM_PAGE_BYTES;
+	case TMEM_ENCODING_ZSTD:
+		contexts = thread_contexts();
+		return contexts != NULL &&
+		       ZSTD_decompressDCtx(contexts->decompress, page, TMEM_PAGE_BYTES, contents,
+					   length_bytes) == TMEM_PAGE_BYTES;
+	default:
+		return false;
+	}
+}
+
+bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
+		 const uint8_t *secret, void *page)
+{
+	if (encoding == TMEM_ENCODING_SAME) {
+		for (size_t i = 0; i < TMEM_PAGE_BYTES; i += sizeof(checksum))
+			memcpy((char *)page + i, &checksum, sizeof(checksum));
+		return true;
+	}
+	return decompress(contents, length_bytes, encoding, page) &&
+	       tmem_hash_page(page, secret) == checksum;
+}

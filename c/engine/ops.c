@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ops.h"
+
+#include "codec.h"
+#include "group.h"
+#include "lists.h"
+#include "policy.h"
+#include "reclaim.h"
+#include "slots.h"
+
+int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id, struct tmem_call *ret)
+{
+	uint32_t slot = untrusted_pool_id & (TMEM_POOLS_PER_CLIENT_MAX - 1);
+	struct tmem_member *chunk = atomic_load_explicit(
+		&client->chunks[slot / TMEM_MEMBER_CHUNK], memory_order_acquire);
+
+	if (chunk == NULL)
+		return TMEM_ENODEV;
+	ret->engine = client->engine;
+	ret->client = client;
+	ret->member = &chunk[slot % TMEM_MEMBER_CHUNK];
+	ret->id = untrusted_pool_id;
+	if (atomic_load(&ret->member->id) != (int64_t)untrusted_pool_id)
+		return TMEM_ENODEV;
+	ret->pool = atomic_load(&ret->member->pool);
+	ret->serial = atomic_load(&ret->member->serial);
+	return 0;
+}
+
+void tmem_page_remove(struct tmem_engine *engine, const struct tmem_handle *handle, tmem_ref ref)
+{
+	struct tmem_record *record = tmem_ref_record(engine, ref);
+	struct tmem_group *group = atomic_load_explicit(&handle->pool->group, memory_order_relaxed);
+	uint64_t commit = atomic_load_explicit(&record->commit, memory_order_relaxed);
+	uint32_t length_bytes = tmem_commit_length(commit);
+	uint64_t checksum = record->checksum;
+
+	tmem_page_unlink(engine, handle, ref);
+	tmem_list_unlink(engine, handle->pool, ref, tmem_charge_bytes(length_bytes));
+	switch (tmem_commit_mark(commit)) {
+	case TMEM_MARK_SHARING:
+		if (tmem_group_drop_page(engine, group, ref))
+			tmem_slot_free(engine, ref, length_bytes);
+		break;
+	case TMEM_MARK_REFERENCE:
+		atomic_store_explicit(&record->commit, 0, memory_order_release);
+		tmem_slot_free(engine, ref, 0);
+		tmem_group_unrefer(engine, group, checksum);
+		break;
+	default:
+		atomic_store_explicit(&record->commit, 0, memory_order_release);
+		tmem_slot_free(engine, ref, length_bytes);
+	}
+}
+
+/* ---- put ---- */
+
+/* What a put is about to commit, in a slot of its own that nobody else knows. */
+struct new_page {
+	tmem_ref ref;
+	bool reference; /* to contents of the group: one reference is counted for us */
+	uint32_t length_bytes;
+	struct tmem_encoded encoded;
+};
+
+static void count_refusal(const struct tmem_call *call, size_t counter)
+{
+	atomic_fetch_add_explicit(&call->member->counters[counter], 1, memory_order_relaxed);
+}
+
+/* Guarantee B: a put that fails drops what it should have replaced. Holds the shard lock. */
+static int refuse_locked(const struct tmem_call *call, const struct tmem_handle *handle,
+			 size_t counter, int code)
+{
+	tmem_ref old = tmem_page_find(call->engine, handle, atomic_load(&call->pool->epoch));
+
+	count_refusal(call, counter);
+	if (old == TMEM_REF_NONE)
+		return code;
+	tmem_page_remove(call->engine, handle, old);
+	tmem_count(call->member, dup_puts_flushed, 1);
+	return TMEM_ENOSPC;
+}
+
+static int refuse(const struct tmem_call *call, const struct tmem_handle *handle, size_t counter,
+		  int code)
+{
+	tmem_lock(&handle->shard->lock);
+	code = tmem_call_valid(call) ? refuse_locked(call, handle, counter, code) : TMEM_ENODEV;
+	tmem_unlock(&handle->shard->lock);
+	return code;
+}
+
+static void count_encoding(const struct tmem_call *call, const struct new_page *page)
+{
+	static const size_t counters[] = {
+		[TMEM_ENCODING_RAW] = TMEM_COUNTER(encoded_raw),
+		[TMEM_ENCODING_SAME] = TMEM_COUNTER(encoded_same),
+		[TMEM_ENCODING_LZ4] = TMEM_COUNTER(encoded_lz4),
+		[TMEM_ENCODING_ZSTD] = TMEM_COUNTER(encoded_zstd),
+	};
+
+	count_refusal(call, page->reference ? TMEM_COUNTER(deduplicated)
+					    : counters[page->encoded.encoding]);
+}
+
+static void copy_contents(struct tmem_engine *engine, const struct new_page *page)
+{
+	if (!page->reference && page->length_bytes > 0)
+		memcpy(tmem_ref_contents(engine, page->ref), page->encoded.contents,
+		       page->length_bytes);
+}
+
+/* Writes record and contents but for what only the shard lock makes known. */
+static void fill(struct tmem_engine *engine, const struct tmem_call *call,
+		 const struct tmem_handle *handle, const struct new_page *page)
+{
+	struct tmem_record *record = tmem_ref_record(engine, page->ref);
+
+	record->pool = handle->pool->number;
+	record->oid = handle->oid;
+	record->index = handle->index;
+	record->checksum = page->encoded.checksum;
+	record->client = call->client->uid;
+#ifndef TMEM_TEST_SWAP_COMMIT
+	copy_contents(engine, page);
+#endif
+}
+
+static void commit(struct tmem_engine *engine, const struct tmem_call *call,
+		   const struct new_page *page)
+{
+	struct tmem_record *record = tmem_ref_record(engine, page->ref);
+	uint8_t encoding = page->encoded.encoding;
+	enum tmem_mark mark = page->reference ? TMEM_MARK_REFERENCE : TMEM_MARK_PAGE;
+
+	if (!page->reference && encoding != TMEM_ENCODING_SAME &&
+	    atomic_load_explicit(&call->client->dedup, memory_order_relaxed))
+		tmem_group_commit(engine, atomic_load(&call->pool->group), page->ref, encoding,
+				  (uint16_t)page->length_bytes);
+	else
+		atomic_store_explicit(&record->commit,
+				      tmem_record_commit(record, mark, encoding,
+							 (uint16_t)page->length_bytes),
+				      memory_order_release);
+#ifdef TMEM_TEST_SWAP_COMMIT
+	copy_contents(engine, page);
+#endif
+}
+
+/* Undoes what led to a page that will not be committed. */
+static void abandon(struct tmem_engine *engine, const struct tmem_call *call,
+		    const struct new_page *page)
+{
+	tmem_slot_free(engine, page->ref, page->reference ? 0 : page->length_bytes);
+	if (page->reference)
+		tmem_group_unrefer(engine, atomic_load(&call->pool->group),
+				   page->encoded.checksum);
+}
+
+/*
+ * Puts the page in the place of an older one or none: TMEM_DONE, or a refusal that is final. With
+ * *@over_limit set it is final on the @last_try only; before, nothing has changed.
+ */
+static int install(const struct tmem_call *call, const struct tmem_handle *handle,
+		   const struct new_page *page, bool last_try, bool *over_limit)
+{
+	struct tmem_engine *engine = call->engine;
+	struct tmem_record *record = tmem_ref_record(engine, page->ref);
+	uint32_t instead_bytes = 0;
+	tmem_ref old;
+	int code;
+
+	*over_limit = false;
+	tmem_lock(&handle->shard->lock);
+	if (!tmem_call_valid(call)) {
+		code = TMEM_ENODEV;
+		goto out;
+	}
+	record->epoch = (uint16_t)atomic_load(&call->pool->epoch);
+	record->generation = 0;
+	old = tmem_page_find(engine, handle, record->epoch);
+	if (old == TMEM_REF_NONE && atomic_load(&call->client->frozen)) {
+		code = refuse_locked(call, handle, TMEM_COUNTER(refused_frozen), TMEM_EFROZEN);
+		goto out;
+	}
+	if (old != TMEM_REF_NONE) {
+		struct tmem_record *old_record = tmem_ref_record(engine, old);
+
+		record->generation = old_record->generation + 1;
+		instead_bytes =
+			tmem_charge_bytes(tmem_commit_length(atomic_load(&old_record->commit)));
+	}
+	code = tmem_list_link(engine, call->pool, page->ref, tmem_charge_bytes(page->length_bytes),
+			      instead_bytes);
+	if (code != 0) {
+		*over_limit = true;
+		if (last_try)
+			code = refuse_locked(call, handle,
+					     code == -EDQUOT ? TMEM_COUNTER(refused_cap)
+							     : TMEM_COUNTER(refused_quota),
+					     TMEM_EDQUOT);
+		goto out;
+	}
+	commit(engine, call, page);
+	tmem_page_link(engine, handle, page->ref);
+	if (old != TMEM_REF_NONE) {
+		tmem_page_remove(engine, handle, old);
+		tmem_count(call->member, puts_replaced, 1);
+	} else {
+		tmem_count(call->member, puts_stored, 1);
+	}
+	code = TMEM_DONE;
+out:
+	tmem_unlock(&handle->shard->lock);
+	return code;
+}
+
+static int store(const struct tmem_call *call, const struct tmem_handle *handle,
+		 struct new_page *page)
+{
+	struct tmem_engine *engine = call->engine;
+	uint32_t stored_bytes = page->reference ? 0 : page->length_bytes;
+	bool over_limit;
+	int code;
+
+	page->ref = tmem_reclaim_slot(engine, call->client, tmem_pool_persistent(call->pool),
+				      tmem_class_of(stored_bytes), stored_bytes, &code);
+	if (page->ref == TMEM_REF_NONE) {
+		if (page->reference)
+			tmem_group_unrefer(engine, atomic_load(&call->pool->group),
+					   page->encoded.checksum);
+		return refuse(call, handle,
+			      code == -ENOSPC ? TMEM_COUNTER(refused_host)
+					      : TMEM_COUNTER(refused_full),
+			      TMEM_ENOMEM);
+	}
+	fill(engine, call, handle, page);
+	code = install(call, handle, page, tmem_pool_persistent(call->pool), &over_limit);
+	if (over_limit && !tmem_pool_persistent(call->pool)) {
+		tmem_reclaim_for_cap(engine, call->pool, tmem_charge_bytes(page->length_bytes));
+		code = install(call, handle, page, true, &over_limit);
+	}
+	if (code == TMEM_DONE)
+		count_encoding(call, page);
+	else
+		abandon(engine, call, page);
+	return code;
+}
+
+/* A frozen client may replace pages only (rule 48). 0 if this put does. */
+static int refuse_new_of_frozen(const struct tmem_call *call, const struct tmem_handle *handle)
+{
+	int code = 0;
+
+	tmem_lock(&handle->shard->lock);
+	if (!tmem_call_valid(call))
+		code = TMEM_ENODEV;
+	else if (tmem_page_find(call->engine, handle, atomic_load(&call->pool->epoch)) ==
+		 TMEM_REF_NONE)
+		code = refuse_locked(call, handle, TMEM_COUNTER(refused_frozen), TMEM_EFROZEN);
+	tmem_unlock(&handle->shard->lock);
+	return code;
+}
+
+int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struct tmem_oid *oid,
+	     uint64_t index, const void *data)
+{
+	struct tmem_handle handle;
+	struct tmem_group *group;
+	struct tmem_call call;
+	struct new_page page;
+	int held_bytes = -1;
+	int code = tmem_call_begin(client, untrusted_pool_id, &call);
+
+	if (code != 0)
+		return code;
+	tmem_handle_init(call.engine, &handle, call.pool, oid, index);
+	if (!atomic_load_explicit(&call.pool->served, memory_order_acquire))
+		return refuse(&call, &handle, TMEM_COUNTER(refused_unserved), TMEM_EAGAIN);
+	if (!tmem_pool_persistent(call.pool) && !tmem_admit(call.engine, &handle))
+		return refuse(&call, &handle, TMEM_COUNTER(refused_admission), TMEM_ENOMEM);
+	if (atomic_load_explicit(&client->frozen, memory_order_relaxed)) {
+		/* before room is made for it at others' cost */
+		code = refuse_new_of_frozen(&call, &handle);
+		if (code != 0)
+			return code;
+	}
+	group = atomic_load(&call.pool->group);
+	tmem_encode(data, atomic_load_explicit(&client->encoding, memory_order_relaxed),
+		    atomic_load_explicit(&client->zstd_level, memory_order_relaxed), group->secret,
+		    &page.encoded);
+	page.length_bytes = page.encoded.length_bytes;
+	if (page.encoded.encoding != TMEM_ENCODING_SAME &&
+	    atomic_load_explicit(&client->dedup, memory_order_relaxed))
+		held_bytes = tmem_group_refer(call.engine, group, data, page.encoded.checksum);
+	page.reference = held_bytes >= 0;
+	if (page.reference)
+		page.length_bytes = (uint32_t)held_bytes;
+	return store(&call, &handle, &page);
+}
+
+/* ---- get ---- */
+
+static bool read_page(const struct tmem_call *call, tmem_ref ref, void *data)
+{
+	struct tmem_engine *engine = call->engine;
+	struct tmem_group *group = atomic_load_explicit(&call->pool->group, memory_order_relaxed);
+	const struct tmem_record *record = tmem_ref_record(engine, ref);
+	uint64_t word = atomic_load_explicit(&record->commit, memory_order_relaxed);
+
+	if (tmem_commit_mark(word) == TMEM_MARK_REFERENCE)
+		return tmem_group_read(engine, group, record->checksum, data);
+	return tmem_decode(tmem_ref_contents(engine, ref), tmem_commit_length(word),
+			   tmem_commit_encoding(word), record->checksum, group->secret, data);
+}
+
+static int get_locked(const struct tmem_call *call, const struct tmem_handle *handle, void *data)
+{
+	tmem_ref ref = tmem_page_find(call->engine, handle, atomic_load(&call->pool->epoch));
+	bool persistent = tmem_pool_persistent(call->pool);
+
+	if (ref == TMEM_REF_NONE) {
+		tmem_count(call->member, gets_missed, 1);
+		return TMEM_MISS;
+	}
+	if (!read_page(call, ref, data)) {
+		tmem_page_remove(call->engine, handle, ref);
+		tmem_count(call->member, gets_damaged, 1);
+		tmem_count(call->member, damaged, 1);
+		return persistent ? TMEM_EIO : TMEM_MISS;
+	}
+	tmem_count(call->member, gets_hit, 1);
+	if (tmem_ref_record(call->engine, ref)->client != call->client->uid)
+		tmem_count(call->member, hits_other, 1);
+	if (tmem_pool_shared(call->pool))
+		tmem_list_promote(call->engine, call->pool, ref, false);
+	else if (!persistent)
+		tmem_page_remove(call->engine, handle, ref);
+	return TMEM_DONE;
+}
+
+int tmem_get(struct tmem_client *client, uint32_t untrusted_pool_id, const struct tmem_oid *oid,
+	     uint64_t index, void *data)
+{
+	struct tmem_handle handle;
+	struct tmem_call call;
+	int code = tmem_call_begin(client, untrusted_pool_id, &call);
+
+	if (code != 0)
+		return code;
+	if (atomic_load_explicit(&call.pool->pages, memory_order_acquire) == 0) {
+		tmem_count(call.member, gets_empty, 1);
+		return TMEM_EEMPTY;
+	}
+	if (!atomic_load_explicit(&call.pool->served, memory_order_acquire)) {
+		tmem_count(call.member, gets_unserved, 1);
+		return TMEM_MISS;
+	}
+	tmem_handle_init(call.engine, &handle, call.pool, oid, index);
+	tmem_lock(&handle.shard->lock);
+	code = tmem_call_valid(&call) ? get_locked(&call, &handle, data) : TMEM_ENODEV;
+	tmem_unlock(&handle.shard->lock);
+	return code;
+}

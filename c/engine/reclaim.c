@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "reclaim.h"
+
+#include "arena.h"
+#include "lists.h"
+#include "ops.h"
+#include "policy.h"
+#include "slots.h"
+
+enum { BUSY_PAGES_SKIPPED = 8, FREE_SLOTS_AHEAD = 4, CAP_TRIES = 4 };
+
+/* Evicts the oldest page of @pool that is not busy, or spares it. Holds the owners lock, so that
+ * the pool stays who it is until the page is locked; drops it. */
+static bool evict_from(struct tmem_engine *engine, struct tmem_pool *pool)
+{
+	const struct tmem_policy_eviction *policy =
+		atomic_load_explicit(&engine->eviction, memory_order_acquire);
+	struct tmem_handle handle;
+	tmem_ref ref = tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
+
+	tmem_rw_unlock(&engine->owners);
+	if (ref == TMEM_REF_NONE)
+		return false;
+	if (policy->spare(engine, &handle, ref)) {
+		tmem_list_promote(engine, pool, ref, true);
+	} else {
+		tmem_page_remove(engine, &handle, ref);
+		atomic_fetch_add_explicit(&pool->evicted, 1, memory_order_relaxed);
+	}
+	tmem_unlock(&handle.shard->lock);
+	return true;
+}
+
+bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
+{
+	struct tmem_pool *pool;
+
+	tmem_read_lock(&engine->owners);
+	pool = atomic_load_explicit(&engine->eviction, memory_order_acquire)
+		       ->choose(engine, requester);
+	if (pool != NULL)
+		return evict_from(engine, pool);
+	tmem_rw_unlock(&engine->owners);
+	return false;
+}
+
+static bool evict_own(struct tmem_engine *engine, struct tmem_client *client)
+{
+	struct tmem_pool *pool;
+
+	tmem_read_lock(&engine->owners);
+	pool = tmem_oldest_pool(engine, client);
+	if (pool != NULL)
+		return evict_from(engine, pool);
+	tmem_rw_unlock(&engine->owners);
+	return false;
+}
+
+static uint64_t charged_bytes(struct tmem_client *client)
+{
+	return atomic_load(&client->ephemeral_bytes) + atomic_load(&client->persistent_bytes);
+}
+
+void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, uint64_t bytes)
+{
+	struct tmem_client *owner;
+	uint64_t cap_bytes;
+
+	tmem_lock(&pool->list_lock);
+	owner = pool->owner;
+	tmem_unlock(&pool->list_lock);
+	cap_bytes = atomic_load(&owner->cap_bytes);
+	if (cap_bytes == 0)
+		return;
+	for (int i = 0; i < TMEM_EVICTIONS_PER_PUT; i++)
+		if (charged_bytes(owner) + bytes <= cap_bytes || !evict_own(engine, owner))
+			return;
+}
+
+uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client,
+			     uint64_t bytes)
+{
+	uint64_t before = atomic_load(&client->ephemeral_bytes);
+	uint64_t after = before;
+	int failures = 0;
+
+	while (before - after < bytes && failures < CAP_TRIES) {
+		if (!evict_own(engine, client))
+			failures++;
+		after = atomic_load(&client->ephemeral_bytes);
+		/* others may put at the same time: what they add is not ours to count */
+		if (after > before)
+			before = after;
+	}
+	return before - after;
+}
+
+static uint32_t free_slots(struct tmem_engine *engine, unsigned int class)
+{
+	return atomic_load_explicit(&engine->classes[class].free_slots, memory_order_relaxed);
+}
+
+/* Evicts until the class has slots to spare or an extent is idle; returns the pages gone. */
+static uint32_t evict_for(struct tmem_engine *engine, struct tmem_client *requester,
+			  unsigned int class)
+{
+	uint32_t evicted = 0;
+
+	while (evicted < TMEM_EVICTIONS_PER_PUT && tmem_evict_one(engine, requester)) {
+		evicted++;
+		if (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine))
+			break;
+	}
+	return evicted;
+}
+
+static tmem_ref alloc_larger(struct tmem_engine *engine, unsigned int class, uint32_t length_bytes)
+{
+	tmem_ref ref = TMEM_REF_NONE;
+
+	while (ref == TMEM_REF_NONE && ++class <= TMEM_CLASS_RAW)
+		if (free_slots(engine, class) > 0)
+			ref = tmem_slot_alloc_existing(engine, class, length_bytes);
+	return ref;
+}
+
+tmem_ref tmem_reclaim_slot(struct tmem_engine *engine, struct tmem_client *requester,
+			   bool persistent, unsigned int class, uint32_t length_bytes, int *why)
+{
+	tmem_ref ref = tmem_slot_alloc(engine, class, length_bytes, why);
+	uint64_t moved_pages = 0;
+	int again = 0;
+
+	while (ref == TMEM_REF_NONE) {
+		uint32_t evicted = 0;
+
+		if (!tmem_compact_one(engine, false, &moved_pages))
+			evicted = evict_for(engine, requester, class);
+		ref = tmem_slot_alloc(engine, class, length_bytes, &again);
+		if (ref == TMEM_REF_NONE && class != TMEM_CLASS_ROW)
+			ref = alloc_larger(engine, class, length_bytes);
+		if (ref != TMEM_REF_NONE || (!persistent && evicted > 0))
+			break;
+		if (evicted == 0) {
+			/* The last resort: what is free, in whatever class, moved together. */
+			if (tmem_compact_one(engine, true, &moved_pages))
+				ref = tmem_slot_alloc(engine, class, length_bytes, &again);
+			break;
+		}
+	}
+	return ref;
+}

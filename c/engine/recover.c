@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "recover.h"
+
+#include <stdlib.h>
+
+#include "arena.h"
+#include "slots.h"
+
+int tmem_extents_read(struct tmem_backing *backing, const struct tmem_arena_header *header,
+		      struct tmem_found_extent **ret, uint32_t *count, uint64_t *damaged)
+{
+	uint64_t offset = tmem_extents_offset_bytes(header);
+	uint64_t end = backing->ops->end_bytes(backing);
+	uint64_t extents = end > offset ? (end - offset) / header->extent_bytes : 0;
+	uint64_t *words;
+	int code;
+
+	if (extents > header->max_extents)
+		extents = header->max_extents;
+	*count = 0;
+	*damaged = 0;
+	words = calloc(extents + 1, sizeof(*words));
+	*ret = calloc(extents + 1, sizeof(**ret));
+	if (words == NULL || *ret == NULL) {
+		free(words);
+		return -ENOMEM;
+	}
+	code = backing->ops->read(backing, words, TMEM_TABLE_OFFSET_BYTES,
+				  extents * sizeof(*words));
+	for (uint32_t number = 0; code == 0 && number < extents; number++) {
+		uint64_t word = words[number];
+		int class;
+
+		if (word == 0)
+			continue;
+		class = tmem_extent_class(number, word);
+		if (class < 0) {
+			/* The extent says itself what it is, too. */
+			code = backing->ops->read(backing, &word,
+						  offset + number * header->extent_bytes,
+						  sizeof(word));
+			class = word != 0 ? tmem_extent_class(number, word) : -1;
+		}
+		if (class < 0) {
+			(*damaged)++;
+			continue;
+		}
+		(*ret)[*count].number = number;
+		(*ret)[(*count)++].class = (uint32_t)class;
+	}
+	free(words);
+	return code;
+}
+
+static int by_stamp(const void *a, const void *b)
+{
+	const struct tmem_found_extent *left = a;
+	const struct tmem_found_extent *right = b;
+
+	if (left->stamp != right->stamp)
+		return left->stamp < right->stamp ? -1 : 1;
+	return left->number < right->number ? -1 : 1;
+}
+
+/* Pages go to the ends of their pools' lists as they are found: oldest extents first. */
+static void order_extents(struct tmem_recovery_state *state)
+{
+	struct tmem_engine *engine = state->engine;
+
+	for (uint32_t i = 0; i < state->extent_count; i++) {
+		struct tmem_found_extent *found = &state->extents[i];
+		const struct tmem_record *record = tmem_ref_record(engine, found->number
+										  << TMEM_SLOT_BITS);
+
+		found->stamp = found->class == TMEM_CLASS_ROW ? 0 : record->stamp & TMEM_STAMP_MASK;
+	}
+	qsort(state->extents, state->extent_count, sizeof(*state->extents), by_stamp);
+}
+
+static int adopt_extents(struct tmem_recovery_state *state)
+{
+	struct tmem_engine *engine = state->engine;
+	uint64_t extent_bytes = engine->header.extent_bytes;
+	uint32_t highest = 0;
+	int code = 0;
+
+	for (uint32_t i = 0; code == 0 && i < state->extent_count; i++) {
+		uint32_t number = state->extents[i].number;
+
+		highest = number > highest ? number : highest;
+		code = tmem_extent_adopt(engine, number, state->extents[i].class);
+	}
+	if (code == 0 && state->extent_count > 0)
+		code = tmem_arena_reserve_table(engine, highest);
+	/* A sound arena has no holes where extents are. One that does has been cut short: touching
+	 * the holes on a full file system would be fatal. */
+	if (code == 0 && engine->backing->ops->held_bytes(engine->backing) <
+				 atomic_load(&engine->resident_bytes))
+		for (uint32_t i = 0; code == 0 && i < state->extent_count; i++)
+			code = engine->backing->ops->reserve(
+				engine->backing,
+				tmem_extent_offset_bytes(engine, state->extents[i].number),
+				extent_bytes);
+	return code;
+}
+
+int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
+{
+	struct tmem_recovery_state state = { .engine = engine };
+	int code = tmem_extents_read(engine->backing, &engine->header, &state.extents,
+				     &state.extent_count, &engine->recovery.damaged_extents);
+
+	if (code == 0)
+		code = adopt_extents(&state);
+	if (code == 0)
+		code = tmem_recover_rows(&state);
+	if (code == 0) {
+		order_extents(&state);
+		code = tmem_recover_pages(&state);
+	}
+	if (code == 0) {
+		tmem_recover_end_pools(&state);
+		tmem_arena_return_unused(engine);
+		atomic_store(&engine->clock, (state.newest_stamp + 1) & TMEM_STAMP_MASK);
+		engine->recovery.scrub_done = engine->recovery.pages == 0;
+	} else {
+		tmem_fail(error, code, "cannot recover the arena: %s", strerror(-code));
+	}
+	free(state.extents);
+	free(state.emptied);
+	free(state.losers);
+	return code;
+}
