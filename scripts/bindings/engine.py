@@ -5,10 +5,8 @@ from cffi import FFI
 
 from bindings import cdef, sources
 
-HEADER = "c/engine/engine.h"
-
 ffibuilder = FFI()
-ffibuilder.cdef(cdef.read(HEADER))
+ffibuilder.cdef(cdef.read(sources.ENGINE_API))
 ffibuilder.set_source(
     "tmem_host.native._engine",
     '#include "engine.h"',

@@ -14,6 +14,7 @@ def _glob(*patterns: str) -> list[str]:
 
 CFLAGS_FILE = "c/cflags"
 INCLUDE_DIRS = ["c/include", "c/engine"]
+ENGINE_API = "c/engine/engine.h"
 ENGINE_SOURCES = _glob("c/engine/**/*.c")
 ENGINE_HEADERS = [*_glob("c/include/**/*.h", "c/engine/**/*.h"), CFLAGS_FILE]
 ENGINE_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pycparser import c_ast, c_parser
 
-from bindings import cdef
-from bindings.engine import HEADER
+from bindings import cdef, sources
 
 INTEGERS = ["int", *(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64))]
 
@@ -94,6 +93,12 @@ class Stub:
                 return f"bytes | {array}" if argument and byte_sized else array
         raise TypeError(f"a C type that the stub does not know: {node}")
 
+    def passed(self, node: c_ast.Node, *, argument: bool = False) -> str:
+        """The type of an argument or a result; TypeError for what is not served."""
+        if isinstance(node.type, c_ast.Struct):
+            raise TypeError(f"a struct by value, which the stub does not know: {node}")
+        return self.type_name(node, argument=argument)
+
     def add(self, declaration: c_ast.Node) -> None:
         """Takes in one top-level declaration."""
         match declaration:
@@ -105,12 +110,14 @@ class Stub:
                 lines = self.structs.setdefault(name, [])
                 lines += [f"{field.name}: {self.type_name(field.type)}" for field in fields or []]
             case c_ast.Decl(name=name, type=c_ast.FuncDecl(args=args, type=result)):
+                # the only parameter without a name is the one of (void)
                 parameters = [
-                    f"{parameter.name}: {self.type_name(parameter.type, argument=True)}"
-                    for parameter in (args.params if args else [])
+                    f"{parameter.name}: {self.passed(parameter.type, argument=True)}"
+                    for parameter in args.params
+                    if parameter.name
                 ]
                 signature = ", ".join(["self", *parameters, "/"] if parameters else ["self"])
-                self.members.append(f"def {name}({signature}) -> {self.type_name(result)}: ...")
+                self.members.append(f"def {name}({signature}) -> {self.passed(result)}: ...")
             case c_ast.Decl(name=name, type=kind):
                 self.members.append(f"{name}: {self.type_name(kind)}")
             case _:
@@ -142,4 +149,4 @@ def generate(declarations: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(generate(cdef.read(HEADER)), encoding="utf-8")
+    Path(sys.argv[1]).write_text(generate(cdef.read(sources.ENGINE_API)), encoding="utf-8")
