@@ -76,10 +76,9 @@ lint:
 test-c:
 	$(call heading,C tests)
 	@$(MAKE) --no-print-directory -C c -j$(JOBS) VARIANT=release lib
-	@$(MAKE) --no-print-directory -C c -j$(JOBS) VARIANT=swap
-	@$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=debug
-	@$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=asan
-	@$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=tsan
+	@for variant in debug asan tsan swap; do \
+		$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=$$variant || exit; \
+	done
 
 test-fuzz:
 	$(call heading,fuzz targets: $(FUZZ_RUNS) runs each)
