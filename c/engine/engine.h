@@ -72,8 +72,8 @@ struct tmem_options {
  * sentence. After recovery every shared pool is unserved until each member has resumed.
  * Returns 0 or a negative errno, with @error filled in (never NULL).
  */
-int tmem_engine_open(const char *path, const struct tmem_options *options,
-		     struct tmem_engine **ret, struct tmem_error *error);
+int tmem_engine_open(const char *path, const struct tmem_options *options, struct tmem_engine **ret,
+		     struct tmem_error *error);
 
 /* Closes the arena; pages and tables stay in the file. No call may be running or follow, all
  * client references must have been released. NULL is allowed. */
@@ -85,18 +85,18 @@ struct tmem_usage {
 	uint64_t budget_bytes;
 	uint64_t max_bytes;
 	uint64_t extent_bytes;
-	uint64_t resident_bytes;  /* reserved from the host: extents and tables */
-	uint64_t idle_bytes;      /* of these, extents that hold nothing */
-	uint64_t record_bytes;    /* records of live pages and rows */
-	uint64_t payload_bytes;   /* stored contents, encoded */
-	uint64_t slot_bytes;      /* slots those contents occupy (payload + rounding to a class) */
-	uint64_t heap_bytes;      /* index, lists and tables outside the arena */
+	uint64_t resident_bytes; /* reserved from the host: extents and tables */
+	uint64_t idle_bytes;     /* of these, extents that hold nothing */
+	uint64_t record_bytes;   /* records of live pages and rows */
+	uint64_t payload_bytes;  /* stored contents, encoded */
+	uint64_t slot_bytes;     /* slots those contents occupy (payload + rounding to a class) */
+	uint64_t heap_bytes;     /* index, lists and tables outside the arena */
 	uint64_t ephemeral_pages;
 	uint64_t persistent_pages;
 	uint64_t objects;
-	uint64_t freeable_bytes;  /* what tmem_engine_shrink could return at most: all but what
-				     persistent pages and tables need, packed as tightly as whole
-				     extents allow */
+	uint64_t freeable_bytes; /* what tmem_engine_shrink could return at most: all but what
+				    persistent pages and tables need, packed as tightly as whole
+				    extents allow */
 	uint32_t clients;
 	uint32_t pools;
 	uint32_t shared_pools;
@@ -108,7 +108,7 @@ void tmem_engine_usage(struct tmem_engine *engine, struct tmem_usage *ret);
 /* Why a shrink returned less than asked. */
 struct tmem_shrink_report {
 	uint64_t asked_bytes;
-	uint64_t returned_bytes;    /* given back to the host by this call */
+	uint64_t returned_bytes; /* given back to the host by this call */
 	uint64_t evicted_pages;
 	uint64_t moved_pages;
 	uint64_t held_persistent_bytes; /* not returned: needed by persistent pages and tables */
@@ -132,14 +132,14 @@ int tmem_engine_shared_auth_all(struct tmem_engine *engine);
 
 /* What recovery found, and what scrubbing found since. */
 struct tmem_recovery {
-	uint64_t pages;            /* pages taken back */
-	uint64_t stale_records;    /* superseded copies and pages of pools that were going */
-	uint64_t damaged_records;  /* dropped: their check or their place is wrong */
-	uint64_t damaged_rows;     /* dropped entries of the client and pool tables */
-	uint64_t damaged_extents;  /* extents whose class could not be told */
-	uint64_t scrubbed_pages;   /* pages whose contents tmem_engine_scrub has verified */
+	uint64_t pages;           /* pages taken back */
+	uint64_t stale_records;   /* superseded copies and pages of pools that were going */
+	uint64_t damaged_records; /* dropped: their check or their place is wrong */
+	uint64_t damaged_rows;    /* dropped entries of the client and pool tables */
+	uint64_t damaged_extents; /* extents whose class could not be told */
+	uint64_t scrubbed_pages;  /* pages whose contents tmem_engine_scrub has verified */
 	uint64_t scrub_damaged_pages;
-	uint32_t scrub_done;       /* non-zero: every page found at opening has been verified */
+	uint32_t scrub_done; /* non-zero: every page found at opening has been verified */
 };
 
 void tmem_engine_recovery(struct tmem_engine *engine, struct tmem_recovery *ret);
@@ -151,8 +151,7 @@ uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages);
 /* Sets the policies by name: "lru" is the only eviction policy; admission is "always" or
  * "second-chance", which refuses a page's first ephemeral put and takes it when it comes again
  * while the engine still remembers it. -EINVAL for an unknown name. NULL leaves one as it is. */
-int tmem_engine_set_policy(struct tmem_engine *engine, const char *eviction,
-			   const char *admission);
+int tmem_engine_set_policy(struct tmem_engine *engine, const char *eviction, const char *admission);
 
 /* ---- clients --------------------------------------------------------------------------- */
 
@@ -187,7 +186,7 @@ struct tmem_client_info {
 	uint64_t ephemeral_bytes;
 	uint64_t persistent_bytes;
 	uint64_t share_bytes; /* of the budget by weight; 0 while the weight is 0 */
-	uint32_t resumed;     /* zero: known from the arena, has not come back since it was opened */
+	uint32_t resumed; /* zero: known from the arena, has not come back since it was opened */
 };
 
 /*
@@ -232,15 +231,15 @@ uint64_t tmem_client_reclaim(struct tmem_client *client, uint64_t bytes);
 /* ---- pools ------------------------------------------------------------------------------ */
 
 struct tmem_pool_info {
-	uint32_t id;       /* the client's name for it */
-	uint32_t flags;    /* TMEM_POOL_PERSISTENT, TMEM_POOL_SHARED as granted */
-	uint8_t uuid[16];  /* of a shared pool; zeros otherwise */
-	uint32_t members;  /* joins counted, of all clients */
-	uint32_t owner;    /* uid of the client that is charged */
-	uint32_t served;   /* zero: a shared pool whose members have not all resumed */
+	uint32_t id;      /* the client's name for it */
+	uint32_t flags;   /* TMEM_POOL_PERSISTENT, TMEM_POOL_SHARED as granted */
+	uint8_t uuid[16]; /* of a shared pool; zeros otherwise */
+	uint32_t members; /* joins counted, of all clients */
+	uint32_t owner;   /* uid of the client that is charged */
+	uint32_t served;  /* zero: a shared pool whose members have not all resumed */
 	uint64_t pages;
 	uint64_t objects;
-	uint64_t bytes;    /* charged */
+	uint64_t bytes; /* charged */
 };
 
 /*
@@ -334,8 +333,8 @@ struct tmem_arena_report {
 	uint64_t damaged_rows;
 	uint64_t damaged_extents;
 	uint64_t damaged_contents; /* pages whose contents fail their checksum (full check only) */
-	uint32_t header_damaged;   /* the first copy of the header was unusable, the second served */
-	uint32_t in_use;           /* an engine has the arena open: numbers may be of different moments */
+	uint32_t header_damaged; /* the first copy of the header was unusable, the second served */
+	uint32_t in_use; /* an engine has the arena open: numbers may be of different moments */
 };
 
 /* Reads the arena at @path without changing it. @contents: verify every page too. Returns 0 (with

@@ -47,7 +47,7 @@ enum tmem_op {
 /* The flag word of a new pool. Bits that no field names must be zero. */
 enum tmem_pool_flags {
 	TMEM_POOL_PERSISTENT = 1 << 0, /* pages stay until flushed; else ephemeral */
-	TMEM_POOL_SHARED = 1 << 1,     /* one store for all who join by the same uuid; ephemeral only */
+	TMEM_POOL_SHARED = 1 << 1, /* one store for all who join by the same uuid; ephemeral only */
 	TMEM_POOL_PRECOMPRESSED = 1 << 2, /* never accepted */
 	TMEM_POOL_PAGE_SIZE_SHIFT = 4,    /* bits 4-7: page size = 2^(n + 12); only n = 0 */
 	TMEM_POOL_PAGE_SIZE_MASK = 0xf,
@@ -61,25 +61,25 @@ enum tmem_pool_flags {
  * two that Xen took from outside errno's range.
  */
 enum tmem_result {
-	TMEM_MISS = 0,        /* get: no such page; destroy: no such pool */
-	TMEM_DONE = 1,        /* put stored, get hit, flush done (present or not), pool destroyed */
-	TMEM_EPERM = -1,      /* persistent and shared at once */
-	TMEM_ENOENT = -2,     /* no such client */
-	TMEM_EIO = -5,        /* a stored page was damaged; it is dropped */
-	TMEM_EAGAIN = -11,    /* put: the shared pool is not served now */
-	TMEM_ENOMEM = -12,    /* put of a new page: the host has no room */
-	TMEM_EEXIST = -17,    /* a client of this name exists */
-	TMEM_ENODEV = -19,    /* no such pool of this client, or the client is gone */
-	TMEM_EINVAL = -22,    /* a reserved flag bit, an unknown setting */
-	TMEM_ENOSPC = -28,    /* put over an existing page failed; the old page is gone */
-	TMEM_EBUSY = -16,     /* setting can not change while the client holds pools */
+	TMEM_MISS = 0,     /* get: no such page; destroy: no such pool */
+	TMEM_DONE = 1,     /* put stored, get hit, flush done (present or not), pool destroyed */
+	TMEM_EPERM = -1,   /* persistent and shared at once */
+	TMEM_ENOENT = -2,  /* no such client */
+	TMEM_EIO = -5,     /* a stored page was damaged; it is dropped */
+	TMEM_EAGAIN = -11, /* put: the shared pool is not served now */
+	TMEM_ENOMEM = -12, /* put of a new page: the host has no room */
+	TMEM_EEXIST = -17, /* a client of this name exists */
+	TMEM_ENODEV = -19, /* no such pool of this client, or the client is gone */
+	TMEM_EINVAL = -22, /* a reserved flag bit, an unknown setting */
+	TMEM_ENOSPC = -28, /* put over an existing page failed; the old page is gone */
+	TMEM_EBUSY = -16,  /* setting can not change while the client holds pools */
 	TMEM_ENAMETOOLONG = -36,
-	TMEM_EPROTO = -71,    /* another ABI version than ours */
+	TMEM_EPROTO = -71,     /* another ABI version than ours */
 	TMEM_EOPNOTSUPP = -95, /* a page size other than 4096 bytes, a precompressed pool */
-	TMEM_EDQUOT = -122,   /* put of a new page: over the client's cap or persistent quota */
-	TMEM_EMFILE = -24,    /* pool_new: TMEM_POOLS_PER_CLIENT_MAX reached */
-	TMEM_EFROZEN = -1000, /* put of a new page, or a new pool, by a frozen client */
-	TMEM_EEMPTY = -1001,  /* get on a pool that holds no pages; not counted as a get */
+	TMEM_EDQUOT = -122,    /* put of a new page: over the client's cap or persistent quota */
+	TMEM_EMFILE = -24,     /* pool_new: TMEM_POOLS_PER_CLIENT_MAX reached */
+	TMEM_EFROZEN = -1000,  /* put of a new page, or a new pool, by a frozen client */
+	TMEM_EEMPTY = -1001,   /* get on a pool that holds no pages; not counted as a get */
 };
 
 /* The name of an object inside a pool. */

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make setup       everything a fresh Debian 12 machine lacks: packages, .venv, the C build
+#   make test        every check there is
+#   make test-fast   what to run before every commit
+#   make model       the protocol's models
+#   make format      formats C and Python
+#   make clean       removes what was built; .venv stays
+
+PYTHON ?= python3
+JOBS ?= 2
+FUZZ_RUNS ?= 20000
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+NATIVE := host/tmem_host/native
+# The name that CPython gives an extension of the stable ABI.
+EXTENSION := $(NATIVE)/_engine.abi3.so
+STUB := $(NATIVE)/_engine.pyi
+
+HEADERS := $(shell find c/include c/engine -name '*.h')
+ENGINE_SOURCES := $(shell find c/engine -name '*.c')
+BINDINGS := $(wildcard scripts/bindings/*.py)
+
+# What git knows or would add; the checks look at these.
+FILES := git ls-files --cached --others --exclude-standard --deduplicate
+C_FILES = $(FILES) -- '*.c' '*.h'
+SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model format clean
+
+define heading
+@printf '\n== %s\n' '$(1)'
+endef
+
+# ---- setup ---------------------------------------------------------------------------------
+
+setup: debian-packages .venv/.installed $(EXTENSION) $(STUB)
+
+debian-packages:
+	@scripts/setup-debian
+
+.venv/.installed: pyproject.toml | debian-packages
+	@echo 'setup: .venv'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or newer is needed; name it with PYTHON=...")'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+$(EXTENSION): setup.py c/cflags $(HEADERS) $(ENGINE_SOURCES) $(BINDINGS) | .venv/.installed
+	@echo 'setup: $@'
+	@$(BIN)/python setup.py --quiet build_clib build_ext --inplace
+	@touch $@
+
+$(STUB): $(HEADERS) $(BINDINGS) | .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -m bindings.stub $@
+
+# ---- checks --------------------------------------------------------------------------------
+
+test: setup lint test-c test-fuzz model test-python
+
+test-fast: FUZZ_RUNS := 2000
+test-fast: setup lint test-c test-fuzz test-python
+
+lint:
+	$(call heading,format and lint)
+	@$(C_FILES) | xargs -r clang-format-14 --dry-run -Werror
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(FILES) | xargs $(BIN)/codespell
+	@$(SHELL_FILES) | xargs -r shellcheck
+	@$(BIN)/mypy --no-error-summary
+
+test-c:
+	$(call heading,C tests)
+	@$(MAKE) --no-print-directory -C c -j$(JOBS) VARIANT=release lib
+	@for variant in debug asan tsan swap; do \
+		$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=$$variant || exit; \
+	done
+
+test-fuzz:
+	$(call heading,fuzz targets: $(FUZZ_RUNS) runs each)
+	@$(MAKE) --no-print-directory -C c -j$(JOBS) fuzz RUNS=$(FUZZ_RUNS)
+
+model:
+	$(call heading,models)
+	@tests/model/run
+
+test-python:
+	$(call heading,Python tests)
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+format:
+	@$(C_FILES) | xargs -r clang-format-14 -i
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix-only .
+
+clean:
+	rm -rf build $(EXTENSION) $(STUB) .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The operator's command, `tmem`.
+
+Each subcommand is a module with add_parser(), which says what it takes, and a function that runs
+it and returns the exit status: 0 for success, 1 for a failure, 2 for wrong usage.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from tmem_host.cli import arena
+from tmem_host.native import TmemError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    top = argparse.ArgumentParser(
+        prog="tmem", description="Transcendent memory for KVM: the operator's tool."
+    )
+    version = importlib.metadata.version("kvm-tmem")
+    top.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    arena.add_parser(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `tmem` with `arguments` (by default those of the process); returns its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except TmemError as error:
+        print(f"tmem: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader has seen enough. Python would flush what is left, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status

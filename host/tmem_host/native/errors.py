@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What can go wrong in the engine, as exceptions. A miss and a refused put are results instead."""
+
+from __future__ import annotations
+
+import errno as errno_names
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tmem_host.native.abi import Oid
+
+
+class TmemError(Exception):
+    """Base of all errors of the engine.
+
+    `errno` is positive. `client` (a name), `pool`, `oid` and `index` say what the failed call was
+    about and are None where it was about nothing of the kind.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errno: int,
+        client: str | None = None,
+        pool: int | None = None,
+        oid: Oid | None = None,
+        index: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.client = client
+        self.pool = pool
+        self.oid = oid
+        self.index = index
+
+
+class ClosedError(TmemError):
+    """The engine or the client reference was closed before the call."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is closed", errno=errno_names.EBADF)
+
+
+class ArenaError(TmemError):
+    """An arena could not be opened, checked or resized. `path` is its file."""
+
+    def __init__(self, message: str, *, errno: int, path: str) -> None:
+        super().__init__(message, errno=errno)
+        self.path = path
+
+
+class ClientError(TmemError):
+    """A call about a client failed."""
+
+
+class ClientExists(ClientError):
+    """A client of this name exists."""
+
+
+class UnknownClient(ClientError):
+    """No client has this name."""
+
+
+class ClientGone(ClientError):
+    """The client was destroyed; this reference to it is all that is left."""
+
+
+class BadClientName(ClientError):
+    """The name is empty, too long, or cannot be a name at all."""
+
+
+class PoolError(TmemError):
+    """A call about a pool failed."""
+
+
+class UnknownPool(PoolError):
+    """The client has no pool of this id."""
+
+
+class BadPoolFlags(PoolError):
+    """The flags of a new pool were refused (rules 23, 24); nothing was made."""
+
+
+class TooManyPools(PoolError):
+    """The client holds as many pools as it may."""
+
+
+class FrozenError(PoolError):
+    """A frozen client asked for a new pool."""
+
+
+class DamagedPage(TmemError):
+    """A persistent page failed its check; it was dropped and is lost."""

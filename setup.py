@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What pyproject.toml cannot say: the C library of the engine and its cffi extension.
+
+The engine is a library of its own, so that its warnings are errors while those of the code which
+cffi generates are not.
+"""
+
+import sys
+from pathlib import Path
+
+from setuptools import setup
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
+
+from bindings import sources
+
+setup(
+    libraries=[
+        (
+            "tmem-engine",
+            {
+                "sources": sources.ENGINE_SOURCES,
+                "obj_deps": {"": sources.ENGINE_HEADERS},
+                "include_dirs": sources.INCLUDE_DIRS,
+                # -UNDEBUG since Python's own flags define it, which c/Makefile does not
+                "cflags": [f"@{sources.CFLAGS_FILE}", "-O2", "-g", "-UNDEBUG"],
+            },
+        )
+    ],
+    cffi_modules=["scripts/bindings/engine.py:ffibuilder"],
+)
