@@ -32,10 +32,11 @@ static int choose_geometry(struct tmem_arena_header *header, const struct tmem_o
 				 "that holds whole pages of the file system",
 				 (unsigned long long)extent_bytes);
 	if (header->max_extents < 2 || header->max_extents > TMEM_EXTENTS_MAX)
-		return tmem_fail(error, -EINVAL,
-				 "max_bytes %llu: an arena of %llu byte extents holds 2 to %u of them",
-				 (unsigned long long)max_bytes, (unsigned long long)extent_bytes,
-				 TMEM_EXTENTS_MAX);
+		return tmem_fail(
+			error, -EINVAL,
+			"max_bytes %llu: an arena of %llu byte extents holds 2 to %u of them",
+			(unsigned long long)max_bytes, (unsigned long long)extent_bytes,
+			TMEM_EXTENTS_MAX);
 	return 0;
 }
 
@@ -95,18 +96,17 @@ static int map_window(struct tmem_engine *engine, struct tmem_error *error)
 	int code;
 
 	engine->extents_offset_bytes = tmem_extents_offset_bytes(header);
-	code = engine->backing->ops->map(engine->backing,
-					 engine->extents_offset_bytes +
-						 header->max_extents * header->extent_bytes,
-					 &window);
+	code = engine->backing->ops->map(
+		engine->backing,
+		engine->extents_offset_bytes + header->max_extents * header->extent_bytes, &window);
 	if (code != 0)
 		return tmem_fail(error, code, "cannot map the arena: %s", strerror(-code));
 	engine->window = window;
 	engine->extent_table = (_Atomic uint64_t *)(engine->window + TMEM_TABLE_OFFSET_BYTES);
 	/* One struct for each extent that may ever be: address space, touched as they come. */
-	engine->extents = mmap(NULL, header->max_extents * sizeof(*engine->extents),
-			       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			       -1, 0);
+	engine->extents =
+		mmap(NULL, header->max_extents * sizeof(*engine->extents), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	engine->unreserved_map = malloc(words * sizeof(uint64_t));
 	if (engine->extents == MAP_FAILED || engine->unreserved_map == NULL) {
 		if (engine->extents == MAP_FAILED)
@@ -198,7 +198,7 @@ static int extent_init(struct tmem_engine *engine, uint32_t number, unsigned int
 	char *block;
 
 	extent->base = engine->window + tmem_extent_offset_bytes(engine, number);
-	extent->class = (uint8_t)class;
+	extent->class = (uint8_t) class;
 	extent->slots = (uint16_t)tmem_class_slots(class, engine->header.extent_bytes);
 	extent->slot_bytes = tmem_class_slot_bytes(class);
 	extent->contents_offset =
@@ -296,9 +296,9 @@ static int take_memory(struct tmem_engine *engine, uint32_t *ret, bool *fresh)
 		   claim_unreserved(engine, ret) == 0) {
 		code = tmem_arena_reserve_table(engine, *ret);
 		if (code == 0)
-			code = engine->backing->ops->reserve(
-				engine->backing, tmem_extent_offset_bytes(engine, *ret),
-				extent_bytes);
+			code = engine->backing->ops->reserve(engine->backing,
+							     tmem_extent_offset_bytes(engine, *ret),
+							     extent_bytes);
 		if (code == 0)
 			atomic_fetch_add(&engine->resident_bytes, extent_bytes);
 		else
@@ -409,15 +409,15 @@ void tmem_arena_return_unused(struct tmem_engine *engine)
 			continue;
 		}
 		if (run > 0)
-			(void)engine->backing->ops->give_back(engine->backing,
-							      offset - run * extent_bytes,
-							      run * extent_bytes);
+			(void)engine->backing->ops->give_back(
+				engine->backing, offset - run * extent_bytes, run * extent_bytes);
 		run = 0;
 		if (offset >= end)
 			break;
 	}
 	if (run > 0)
-		(void)engine->backing->ops->give_back(
-			engine->backing, tmem_extent_offset_bytes(engine, number) - run * extent_bytes,
-			run * extent_bytes);
+		(void)engine->backing->ops->give_back(engine->backing,
+						      tmem_extent_offset_bytes(engine, number) -
+							      run * extent_bytes,
+						      run * extent_bytes);
 }

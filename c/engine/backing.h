@@ -21,7 +21,8 @@ struct tmem_backing {
 };
 
 struct tmem_backing_ops {
-	/* Makes the range safe to touch, and faults it in. -ENOSPC or -ENOMEM: the host has none. */
+	/* Makes the range safe to touch, and faults it in. -ENOSPC or -ENOMEM: the host has none.
+	 */
 	int (*reserve)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
 	/* Gives the range back to the host; reserved or not. */
 	int (*give_back)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);

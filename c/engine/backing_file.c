@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#define _GNU_SOURCE
 #include "backing.h"
 
 #include <errno.h>
@@ -59,8 +58,8 @@ static int file_give_back(struct tmem_backing *backing, uint64_t offset, uint64_
 static int file_map(struct tmem_backing *backing, uint64_t bytes, void **ret)
 {
 	struct file_backing *file = file_of(backing);
-	void *window = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			    file->fd, 0);
+	void *window =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->fd, 0);
 
 	if (window == MAP_FAILED)
 		return -errno;
@@ -206,7 +205,7 @@ fail:
 int tmem_backing_open_file(const char *path, int create, struct tmem_backing **ret,
 			   struct tmem_error *error)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	struct file_backing *file;
 	int code = file_init(path, O_RDWR, create, &file, error);
 
@@ -239,7 +238,7 @@ int tmem_backing_publish(struct tmem_backing *backing, struct tmem_error *error)
 int tmem_backing_open_readonly(const char *path, struct tmem_backing **ret, uint32_t *in_use,
 			       struct tmem_error *error)
 {
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
 	struct file_backing *file;
 	int code = file_init(path, O_RDONLY, 0, &file, error);
 

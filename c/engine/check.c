@@ -191,7 +191,7 @@ static int check_all(struct check *check)
 int tmem_arena_check(const char *path, int contents, struct tmem_arena_report *ret,
 		     struct tmem_error *error)
 {
-	struct check check = { .contents = contents, .report = ret };
+	struct check check = {.contents = contents, .report = ret};
 	int code;
 
 	memset(ret, 0, sizeof(*ret));

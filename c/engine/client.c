@@ -208,8 +208,8 @@ static int set_locked(struct tmem_client *client, const struct tmem_client_setti
 static void reclaim_to_cap(struct tmem_client *client)
 {
 	uint64_t cap_bytes = atomic_load(&client->cap_bytes);
-	uint64_t used_bytes = atomic_load(&client->ephemeral_bytes) +
-			      atomic_load(&client->persistent_bytes);
+	uint64_t used_bytes =
+		atomic_load(&client->ephemeral_bytes) + atomic_load(&client->persistent_bytes);
 
 	if (cap_bytes != 0 && used_bytes > cap_bytes)
 		tmem_reclaim_client(client->engine, client, used_bytes - cap_bytes);

@@ -13,7 +13,7 @@
 
 uint64_t tmem_hash_page(const void *page, const uint8_t *secret)
 {
-	/* With xxh_x86dispatch.h this name picks the widest vectors the processor has. */
+	/* xxh_x86dispatch.h turns this name into the one that looks at the processor. */
 	return XXH3_64bits_withSecret(page, TMEM_PAGE_BYTES, secret, TMEM_SECRET_BYTES);
 }
 

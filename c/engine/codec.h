@@ -18,6 +18,9 @@ struct tmem_encoded {
 	unsigned char buffer[TMEM_ENCODED_MAX_BYTES];
 };
 
+/* XXH3 of a page keyed by a secret of TMEM_SECRET_BYTES, with the widest vectors there are. */
+uint64_t tmem_hash_page(const void *page, const uint8_t *secret);
+
 /* Encodes the page at @page as @encoding wants (enum tmem_encoding); @secret keys the checksum.
  * Cannot fail: what cannot be encoded stays raw. */
 void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint8_t *secret,

@@ -102,7 +102,7 @@ static bool empty_extent(struct tmem_engine *engine, unsigned int class, uint32_
 
 bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pages)
 {
-	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class++) {
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++) {
 		uint32_t slots = tmem_class_slots(class, engine->header.extent_bytes);
 		uint32_t free_slots = atomic_load_explicit(&engine->classes[class].free_slots,
 							   memory_order_relaxed);

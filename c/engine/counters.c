@@ -3,8 +3,8 @@
 
 #include "registry.h"
 
-#define TMEM_COUNTER_TEXT(name, meaning) { #name, meaning },
-const struct tmem_counter_text tmem_counter_texts[] = { TMEM_COUNTERS(TMEM_COUNTER_TEXT) };
+#define TMEM_COUNTER_TEXT(name, meaning) {#name, meaning},
+const struct tmem_counter_text tmem_counter_texts[] = {TMEM_COUNTERS(TMEM_COUNTER_TEXT)};
 const uint32_t tmem_counter_count = sizeof(struct tmem_counters) / sizeof(uint64_t);
 
 enum { COUNTERS = sizeof(struct tmem_counters) / sizeof(uint64_t) };
@@ -51,7 +51,7 @@ void tmem_engine_counters(struct tmem_engine *engine, struct tmem_counters *ret)
 
 void tmem_client_counters(struct tmem_client *client, struct tmem_counters *ret)
 {
-	uint64_t sums[COUNTERS] = { 0 };
+	uint64_t sums[COUNTERS] = {0};
 
 	tmem_lock(&client->engine->control);
 	add_client(sums, client);
@@ -62,7 +62,7 @@ void tmem_client_counters(struct tmem_client *client, struct tmem_counters *ret)
 int tmem_pool_counters(struct tmem_client *client, uint32_t untrusted_pool_id,
 		       struct tmem_counters *ret)
 {
-	uint64_t sums[COUNTERS] = { 0 };
+	uint64_t sums[COUNTERS] = {0};
 	struct tmem_member *member;
 
 	tmem_lock(&client->engine->control);

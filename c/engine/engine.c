@@ -33,8 +33,8 @@ static int engine_init(struct tmem_engine *engine, uint64_t budget_bytes, struct
 	return tmem_recover(engine, error);
 }
 
-int tmem_engine_open(const char *path, const struct tmem_options *options,
-		     struct tmem_engine **ret, struct tmem_error *error)
+int tmem_engine_open(const char *path, const struct tmem_options *options, struct tmem_engine **ret,
+		     struct tmem_error *error)
 {
 	struct tmem_engine *engine = calloc(1, sizeof(*engine));
 	int code;
@@ -80,7 +80,7 @@ static uint64_t held_bytes(struct tmem_engine *engine)
 {
 	uint64_t bytes = engine->table_reserved_bytes;
 
-	for (unsigned int class = 0; class < TMEM_CLASSES; class++) {
+	for (unsigned int class = 0; class < TMEM_CLASSES; class ++) {
 		uint64_t slots = tmem_class_slots(class, engine->header.extent_bytes);
 		uint64_t used = class == TMEM_CLASS_ROW
 					? atomic_load(&engine->classes[class].used_slots)
@@ -204,7 +204,7 @@ int tmem_engine_set_policy(struct tmem_engine *engine, const char *eviction, con
 
 static void usage_of_classes(struct tmem_engine *engine, struct tmem_usage *ret)
 {
-	for (unsigned int class = 0; class < TMEM_CLASSES; class++) {
+	for (unsigned int class = 0; class < TMEM_CLASSES; class ++) {
 		uint64_t used = atomic_load(&engine->classes[class].used_slots);
 
 		ret->record_bytes += used * tmem_class_record_bytes(class);

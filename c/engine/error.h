@@ -9,8 +9,8 @@
 #include "engine.h"
 
 /* Fills @error in and returns @code. */
-__attribute__((format(printf, 3, 4))) static inline int
-tmem_fail(struct tmem_error *error, int code, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline int tmem_fail(struct tmem_error *error,
+								  int code, const char *format, ...)
 {
 	va_list args;
 

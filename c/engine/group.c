@@ -8,8 +8,8 @@
 
 static struct tmem_sharing *sharing_of(struct tmem_engine *engine, tmem_ref ref)
 {
-	struct tmem_sharing *slots = atomic_load_explicit(&tmem_ref_extent(engine, ref)->sharing,
-							  memory_order_acquire);
+	struct tmem_sharing *slots =
+		atomic_load_explicit(&tmem_ref_extent(engine, ref)->sharing, memory_order_acquire);
 
 	return &slots[tmem_ref_slot(ref)];
 }
@@ -36,7 +36,7 @@ void tmem_group_secret(const struct tmem_arena_header *header, uint32_t kind, ui
 		uint8_t key[sizeof(header->key)];
 		uint32_t kind;
 		uint32_t number;
-	} seed = { .kind = kind, .number = number };
+	} seed = {.kind = kind, .number = number};
 
 	memcpy(seed.key, header->key, sizeof(seed.key));
 	XXH3_generateSecret(ret, TMEM_SECRET_BYTES, &seed, sizeof(seed));
@@ -217,17 +217,16 @@ bool tmem_group_drop_page(struct tmem_engine *engine, struct tmem_group *group, 
 		commit = 0;
 	} else {
 		atomic_fetch_add(&engine->pools[record->pool]->orphans, 1);
-		commit = tmem_record_commit(record, TMEM_MARK_CONTENTS,
-					    tmem_commit_encoding(commit),
-					    tmem_commit_length(commit));
+		commit =
+			tmem_record_commit(record, TMEM_MARK_CONTENTS, tmem_commit_encoding(commit),
+					   tmem_commit_length(commit));
 	}
 	atomic_store_explicit(&record->commit, commit, memory_order_release);
 	tmem_unlock(&group->lock);
 	return last;
 }
 
-uint32_t tmem_group_references(struct tmem_engine *engine, struct tmem_group *group,
-			       tmem_ref ref)
+uint32_t tmem_group_references(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref)
 {
 	const struct tmem_record *record = tmem_ref_record(engine, ref);
 	uint8_t mark = tmem_commit_mark(atomic_load(&record->commit));

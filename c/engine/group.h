@@ -60,8 +60,7 @@ void tmem_group_commit(struct tmem_engine *engine, struct tmem_group *group, tme
 bool tmem_group_drop_page(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
 
 /* How many references there are to the contents of the record at @ref. */
-uint32_t tmem_group_references(struct tmem_engine *engine, struct tmem_group *group,
-			       tmem_ref ref);
+uint32_t tmem_group_references(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
 
 /* Puts @to, an uncommitted copy of the sharing record or contents at @ref, in its place and clears
  * the old record. False if @ref is no longer what @commit says. */

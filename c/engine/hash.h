@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Hashing: XXH3 inlined for names and records, the library's run-time dispatch for pages. */
+/* Hashing of names and records: XXH3, inlined. (Of pages: codec.h.) */
 #ifndef TMEM_HASH_H
 #define TMEM_HASH_H
 
+#include <stddef.h>
 #include <stdint.h>
-
-#include "tmem_abi.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -22,8 +21,5 @@ static inline uint64_t tmem_mix(uint64_t x)
 	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
 	return x ^ x >> 31;
 }
-
-/* XXH3 of a page keyed by a secret of TMEM_SECRET_BYTES (codec.c). */
-uint64_t tmem_hash_page(const void *page, const uint8_t *secret);
 
 #endif

@@ -60,8 +60,8 @@ struct tmem_links {
 	tmem_ref hash_next;   /* shard lock */
 	tmem_ref object_prev; /* shard lock; of a head: the next head in the object table's chain */
 	tmem_ref object_next; /* shard lock */
-	tmem_ref newer; /* list lock of the pool */
-	tmem_ref older; /* list lock of the pool */
+	tmem_ref newer;       /* list lock of the pool */
+	tmem_ref older;       /* list lock of the pool */
 };
 
 /* Of a page or of contents that others may refer to; group lock. */
@@ -71,18 +71,18 @@ struct tmem_sharing {
 };
 
 struct tmem_extent {
-	char *base;              /* in the window */
-	struct tmem_links *links; /* one for each slot */
+	char *base;                           /* in the window */
+	struct tmem_links *links;             /* one for each slot */
 	struct tmem_sharing *_Atomic sharing; /* one for each slot, once a page here may share */
-	uint64_t *free_map;      /* class lock; a set bit is a free slot */
-	uint32_t contents_offset; /* from base */
+	uint64_t *free_map;                   /* class lock; a set bit is a free slot */
+	uint32_t contents_offset;             /* from base */
 	uint32_t slot_bytes;
 	uint16_t slots;
-	uint16_t free; /* class lock */
+	uint16_t free;   /* class lock */
 	uint16_t cursor; /* class lock; word of free_map where the last slot was found */
 	uint8_t class;
-	bool closed;      /* class lock; being emptied: no new pages */
-	uint32_t prev;    /* class lock: extents of the class with free slots; arena lock: idle */
+	bool closed;   /* class lock; being emptied: no new pages */
+	uint32_t prev; /* class lock: extents of the class with free slots; arena lock: idle */
 	uint32_t next;
 };
 
@@ -90,7 +90,8 @@ struct tmem_class {
 	struct tmem_lock lock;
 	uint32_t partial; /* first extent with free slots, TMEM_REF_NONE: none */
 	uint32_t partial_tail;
-	_Atomic uint32_t free_slots; /* in extents that are not closed; written with the lock held */
+	_Atomic uint32_t
+		free_slots; /* in extents that are not closed; written with the lock held */
 	_Atomic uint32_t extents;
 	_Atomic uint64_t used_slots;
 	_Atomic uint64_t payload_bytes; /* of the contents in used slots */
@@ -106,7 +107,7 @@ enum tmem_pool_state {
 	TMEM_POOL_FREE, /* in the engine's list of reusable structs */
 	TMEM_POOL_LIVE,
 	TMEM_POOL_DYING, /* no member; pages are being removed */
-	TMEM_POOL_TOMB,  /* gone, but contents put into it are referred to by pages of other pools */
+	TMEM_POOL_TOMB, /* gone, but contents put into it are referred to by pages of other pools */
 };
 
 struct tmem_page_list {
@@ -170,7 +171,8 @@ struct tmem_client {
 	tmem_ref row; /* control lock */
 
 	struct tmem_lock lock; /* control calls of this client */
-	struct tmem_client_settings settings; /* control lock; the data path reads the copies below */
+	struct tmem_client_settings
+		settings; /* control lock; the data path reads the copies below */
 	_Atomic uint32_t weight;
 	_Atomic uint32_t encoding;
 	_Atomic int32_t zstd_level;
@@ -223,9 +225,9 @@ struct tmem_engine {
 
 	/* arena lock */
 	struct tmem_lock arena_lock;
-	uint32_t idle;              /* reserved extents without a class */
+	uint32_t idle; /* reserved extents without a class */
 	uint32_t idle_count;
-	uint64_t *unreserved_map;   /* a set bit is an extent that holds no memory */
+	uint64_t *unreserved_map; /* a set bit is an extent that holds no memory */
 	uint32_t unreserved_cursor;
 	uint64_t table_reserved_bytes;
 	_Atomic uint64_t resident_bytes; /* extents and tables */
@@ -236,7 +238,7 @@ struct tmem_engine {
 	struct tmem_client **clients; /* by uid; NULL: free. Room for TMEM_NUMBERS_MAX */
 	uint32_t client_slots;
 	struct tmem_client *free_clients; /* structs for reuse: see LIFETIMES */
-	struct tmem_pool **pools; /* by number; set once. Room for TMEM_NUMBERS_MAX */
+	struct tmem_pool **pools;         /* by number; set once. Room for TMEM_NUMBERS_MAX */
 	uint32_t pool_slots;
 	struct tmem_pool *free_pools;
 	uint64_t next_serial;
@@ -256,7 +258,7 @@ struct tmem_engine {
 	struct tmem_lock scrub_lock;
 	uint32_t scrub_shard; /* the next to look at */
 	uint32_t scrub_bucket;
-	uint32_t scrub_buckets; /* of that shard's page table when last seen */
+	uint32_t scrub_buckets;        /* of that shard's page table when last seen */
 	struct tmem_recovery recovery; /* scrub lock once the engine is open */
 
 	_Atomic uint64_t heap_bytes;
@@ -319,7 +321,8 @@ static inline uint64_t tmem_object_hash(const struct tmem_engine *engine, uint32
 /* Sixteen pages in a row share a cache line of the page table. */
 static inline uint64_t tmem_page_hash(uint64_t object_hash, uint64_t index)
 {
-	return (tmem_mix(object_hash + (index >> 4)) & ~15ull) | ((index + (object_hash >> 8)) & 15);
+	return (tmem_mix(object_hash + (index >> 4)) & ~15ull) |
+	       ((index + (object_hash >> 8)) & 15);
 }
 
 static inline struct tmem_shard *tmem_shard_of(struct tmem_engine *engine, uint64_t object_hash)

@@ -7,8 +7,7 @@ enum { LINKS_PER_TICK = 64 };
 
 static bool is_stale(const struct tmem_pool *pool, const struct tmem_record *record)
 {
-	return record->epoch !=
-	       (uint16_t)atomic_load_explicit(&pool->epoch, memory_order_relaxed);
+	return record->epoch != (uint16_t)atomic_load_explicit(&pool->epoch, memory_order_relaxed);
 }
 
 static struct tmem_page_list *list_of(struct tmem_pool *pool, const struct tmem_record *record)
@@ -74,8 +73,9 @@ static int charge(struct tmem_pool *pool, uint32_t charge_bytes, uint32_t instea
 	    used_bytes - instead_bytes > quota_bytes)
 		code = -ENOSPC;
 	if (cap_bytes != 0 && atomic_load(&owner->ephemeral_bytes) +
-				      atomic_load(&owner->persistent_bytes) - instead_bytes >
-			      cap_bytes)
+					      atomic_load(&owner->persistent_bytes) -
+					      instead_bytes >
+				      cap_bytes)
 		code = -EDQUOT;
 	if (code != 0)
 		atomic_fetch_sub(account, charge_bytes);
@@ -177,8 +177,7 @@ void tmem_list_promote(struct tmem_engine *engine, struct tmem_pool *pool, tmem_
 	tmem_unlock(&pool->list_lock);
 }
 
-void tmem_list_relink(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref,
-		      tmem_ref to)
+void tmem_list_relink(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref, tmem_ref to)
 {
 	struct tmem_links *to_links = tmem_ref_links(engine, to);
 	struct tmem_page_list *list;

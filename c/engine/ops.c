@@ -11,8 +11,8 @@
 int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id, struct tmem_call *ret)
 {
 	uint32_t slot = untrusted_pool_id & (TMEM_POOLS_PER_CLIENT_MAX - 1);
-	struct tmem_member *chunk = atomic_load_explicit(
-		&client->chunks[slot / TMEM_MEMBER_CHUNK], memory_order_acquire);
+	struct tmem_member *chunk = atomic_load_explicit(&client->chunks[slot / TMEM_MEMBER_CHUNK],
+							 memory_order_acquire);
 
 	if (chunk == NULL)
 		return TMEM_ENODEV;
@@ -139,10 +139,10 @@ static void commit(struct tmem_engine *engine, const struct tmem_call *call,
 		tmem_group_commit(engine, atomic_load(&call->pool->group), page->ref, encoding,
 				  (uint16_t)page->length_bytes);
 	else
-		atomic_store_explicit(&record->commit,
-				      tmem_record_commit(record, mark, encoding,
-							 (uint16_t)page->length_bytes),
-				      memory_order_release);
+		atomic_store_explicit(
+			&record->commit,
+			tmem_record_commit(record, mark, encoding, (uint16_t)page->length_bytes),
+			memory_order_release);
 #ifdef TMEM_TEST_SWAP_COMMIT
 	copy_contents(engine, page);
 #endif
@@ -154,8 +154,7 @@ static void abandon(struct tmem_engine *engine, const struct tmem_call *call,
 {
 	tmem_slot_free(engine, page->ref, page->reference ? 0 : page->length_bytes);
 	if (page->reference)
-		tmem_group_unrefer(engine, atomic_load(&call->pool->group),
-				   page->encoded.checksum);
+		tmem_group_unrefer(engine, atomic_load(&call->pool->group), page->encoded.checksum);
 }
 
 /*

@@ -16,8 +16,7 @@ struct tmem_call {
 };
 
 /* Looks the pool up. 0 or -ENODEV. */
-int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id,
-		    struct tmem_call *ret);
+int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id, struct tmem_call *ret);
 
 /* Whether the call's pool is still its pool. Holds a shard lock (of the call's object). */
 static inline bool tmem_call_valid(const struct tmem_call *call)

@@ -29,8 +29,8 @@ static uint64_t object_hash(struct tmem_engine *engine, tmem_ref ref)
 	return tmem_object_hash(engine, record->pool, &record->oid);
 }
 
-static const struct tmem_table_ops page_table = { .link = page_link, .hash = page_hash };
-static const struct tmem_table_ops object_table = { .link = object_link, .hash = object_hash };
+static const struct tmem_table_ops page_table = {.link = page_link, .hash = page_hash};
+static const struct tmem_table_ops object_table = {.link = object_link, .hash = object_hash};
 
 tmem_ref tmem_page_find(struct tmem_engine *engine, const struct tmem_handle *handle,
 			uint32_t epoch)
@@ -146,8 +146,8 @@ int tmem_shards_init(struct tmem_engine *engine)
 
 	while (bits < SHARD_BITS_MAX && pages >> bits > PAGES_PER_SHARD)
 		bits++;
-	engine->shards = aligned_alloc(_Alignof(struct tmem_shard),
-				       sizeof(struct tmem_shard) << bits);
+	engine->shards =
+		aligned_alloc(_Alignof(struct tmem_shard), sizeof(struct tmem_shard) << bits);
 	if (engine->shards == NULL)
 		return -ENOMEM;
 	memset(engine->shards, 0, sizeof(struct tmem_shard) << bits);

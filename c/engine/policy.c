@@ -20,7 +20,7 @@ struct shares {
 
 static struct shares sum_shares(struct tmem_engine *engine)
 {
-	struct shares sum = { 0, 0 };
+	struct shares sum = {0, 0};
 
 	for (uint32_t i = 0; i < engine->client_slots; i++) {
 		const struct tmem_client *client = engine->clients[i];
@@ -118,8 +118,7 @@ static struct tmem_pool *choose_lru(struct tmem_engine *engine, struct tmem_clie
 }
 
 /* Rule 47: a page whose contents others share is spared once. */
-static bool spare_shared(struct tmem_engine *engine, const struct tmem_handle *handle,
-			 tmem_ref ref)
+static bool spare_shared(struct tmem_engine *engine, const struct tmem_handle *handle, tmem_ref ref)
 {
 	struct tmem_record *record = tmem_ref_record(engine, ref);
 	uint8_t mark = tmem_commit_mark(atomic_load(&record->commit));

@@ -40,9 +40,9 @@ static int check_flags(uint32_t untrusted_flags)
 
 static bool may_share(const struct tmem_client *client, const uint8_t *uuid)
 {
-	static const uint8_t no_uuid[TMEM_UUID_BYTES] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-							  0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-							  0xff, 0xff, 0xff, 0xff };
+	static const uint8_t no_uuid[TMEM_UUID_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+							 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+							 0xff, 0xff, 0xff, 0xff};
 
 	if (uuid == NULL || memcmp(uuid, no_uuid, TMEM_UUID_BYTES) == 0)
 		return false;
@@ -360,7 +360,7 @@ static void consider_id(struct tmem_member *member, void *context)
 
 int64_t tmem_pool_next(struct tmem_client *client, int64_t after)
 {
-	struct next_id next = { .after = after, .best = TMEM_ENOENT };
+	struct next_id next = {.after = after, .best = TMEM_ENOENT};
 
 	tmem_lock(&client->engine->control);
 	tmem_members_visit(client, consider_id, &next);

@@ -16,7 +16,8 @@ static bool evict_from(struct tmem_engine *engine, struct tmem_pool *pool)
 	const struct tmem_policy_eviction *policy =
 		atomic_load_explicit(&engine->eviction, memory_order_acquire);
 	struct tmem_handle handle;
-	tmem_ref ref = tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
+	tmem_ref ref =
+		tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
 
 	tmem_rw_unlock(&engine->owners);
 	if (ref == TMEM_REF_NONE)
@@ -77,8 +78,7 @@ void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, ui
 			return;
 }
 
-uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client,
-			     uint64_t bytes)
+uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client, uint64_t bytes)
 {
 	uint64_t before = atomic_load(&client->ephemeral_bytes);
 	uint64_t after = before;

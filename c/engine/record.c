@@ -19,8 +19,8 @@ static uint32_t record_check(const struct tmem_record *record, uint64_t low_word
 	return (uint32_t)(hash >> 32 ^ hash);
 }
 
-uint64_t tmem_record_commit(const struct tmem_record *record, enum tmem_mark mark,
-			    uint8_t encoding, uint16_t length_bytes)
+uint64_t tmem_record_commit(const struct tmem_record *record, enum tmem_mark mark, uint8_t encoding,
+			    uint16_t length_bytes)
 {
 	uint64_t low_word = (uint64_t)mark | (uint64_t)encoding << 8 | (uint64_t)length_bytes << 16;
 
@@ -52,8 +52,8 @@ bool tmem_record_sound(const struct tmem_record *record, uint64_t commit, unsign
 
 uint64_t tmem_row_commit(const struct tmem_row *row)
 {
-	uint64_t hash = tmem_hash_words((const uint64_t *)row + 1, TMEM_ROW_BYTES / 8 - 1,
-					TMEM_MARK_ROW);
+	uint64_t hash =
+		tmem_hash_words((const uint64_t *)row + 1, TMEM_ROW_BYTES / 8 - 1, TMEM_MARK_ROW);
 
 	return TMEM_MARK_ROW | (hash >> 32 ^ hash) << 32;
 }
@@ -65,7 +65,7 @@ bool tmem_row_sound(const struct tmem_row *row, uint64_t commit)
 
 uint64_t tmem_extent_word(uint32_t extent, unsigned int class)
 {
-	uint64_t words[2] = { extent, class };
+	uint64_t words[2] = {extent, class};
 	uint64_t hash = tmem_hash_words(words, 2, TMEM_ARENA_MAGIC);
 
 	return (uint64_t)(class + 1) | hash << 16;

@@ -83,7 +83,8 @@ struct tmem_record {
 	uint16_t generation;     /* of the handle; compared modulo 2^16 */
 	struct tmem_oid oid;
 	uint64_t index;
-	uint64_t checksum; /* of the plain page, keyed by trust group; of a same-filled page: its word */
+	uint64_t checksum; /* of the plain page, keyed by trust group; of a same-filled page: its
+			      word */
 	uint32_t client;   /* uid of the client that put it */
 	uint32_t stamp;    /* engine's clock when last put or hit; not covered by the check */
 };
@@ -193,8 +194,8 @@ static inline uint16_t tmem_commit_length(uint64_t commit)
 }
 
 /* The word that makes @record, complete but for it, count. */
-uint64_t tmem_record_commit(const struct tmem_record *record, enum tmem_mark mark,
-			    uint8_t encoding, uint16_t length_bytes);
+uint64_t tmem_record_commit(const struct tmem_record *record, enum tmem_mark mark, uint8_t encoding,
+			    uint16_t length_bytes);
 /* Whether @commit, read from @record, is whole and possible in a slot of @class. */
 bool tmem_record_sound(const struct tmem_record *record, uint64_t commit, unsigned int class);
 

@@ -46,7 +46,7 @@ int tmem_extents_read(struct tmem_backing *backing, const struct tmem_arena_head
 			continue;
 		}
 		(*ret)[*count].number = number;
-		(*ret)[(*count)++].class = (uint32_t)class;
+		(*ret)[(*count)++].class = (uint32_t) class;
 	}
 	free(words);
 	return code;
@@ -69,8 +69,8 @@ static void order_extents(struct tmem_recovery_state *state)
 
 	for (uint32_t i = 0; i < state->extent_count; i++) {
 		struct tmem_found_extent *found = &state->extents[i];
-		const struct tmem_record *record = tmem_ref_record(engine, found->number
-										  << TMEM_SLOT_BITS);
+		const struct tmem_record *record =
+			tmem_ref_record(engine, found->number << TMEM_SLOT_BITS);
 
 		found->stamp = found->class == TMEM_CLASS_ROW ? 0 : record->stamp & TMEM_STAMP_MASK;
 	}
@@ -106,7 +106,7 @@ static int adopt_extents(struct tmem_recovery_state *state)
 
 int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 {
-	struct tmem_recovery_state state = { .engine = engine };
+	struct tmem_recovery_state state = {.engine = engine};
 	int code = tmem_extents_read(engine->backing, &engine->header, &state.extents,
 				     &state.extent_count, &engine->recovery.damaged_extents);
 

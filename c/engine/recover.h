@@ -25,7 +25,7 @@ struct tmem_recovery_state {
 	tmem_ref *losers; /* pages that a newer copy replaced */
 	size_t loser_count;
 	size_t loser_room;
-	bool sharing;     /* some record shares contents */
+	bool sharing; /* some record shares contents */
 	uint32_t newest_stamp;
 };
 

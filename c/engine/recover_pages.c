@@ -53,8 +53,7 @@ static bool remember_loser(struct tmem_recovery_state *state, tmem_ref ref)
 enum verdict { TAKE, DROP, NO_MEMORY };
 
 /* Whether the page at @ref is the newest copy of its handle; an older one becomes a loser. */
-static enum verdict judge_copy(struct tmem_recovery_state *state,
-			       const struct tmem_handle *handle,
+static enum verdict judge_copy(struct tmem_recovery_state *state, const struct tmem_handle *handle,
 			       const struct tmem_record *record)
 {
 	struct tmem_engine *engine = state->engine;
@@ -91,8 +90,7 @@ static int take_page(struct tmem_recovery_state *state, tmem_ref ref, struct tme
 	if (verdict == DROP) {
 		engine->recovery.stale_records++;
 		if (tmem_commit_mark(commit) == TMEM_MARK_SHARING)
-			tmem_slot_adopt(engine, ref,
-					stored_length(to_contents(record, commit)));
+			tmem_slot_adopt(engine, ref, stored_length(to_contents(record, commit)));
 		else
 			clear(record);
 	}

@@ -48,8 +48,7 @@ static bool row_possible(const struct tmem_row *row)
 		       row->pool.group_kind >= TMEM_GROUP_CLIENT &&
 		       row->pool.group_kind <= TMEM_GROUP_POOL;
 	case TMEM_ROW_MEMBER:
-		return row->member.client < TMEM_NUMBERS_MAX &&
-		       row->member.pool < TMEM_NUMBERS_MAX;
+		return row->member.client < TMEM_NUMBERS_MAX && row->member.pool < TMEM_NUMBERS_MAX;
 	case TMEM_ROW_AUTH:
 		return row->auth.client < TMEM_NUMBERS_MAX;
 	case TMEM_ROW_HOST:

@@ -205,8 +205,8 @@ int tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
 
 	tmem_write_lock(&engine->owners);
 	if (owner != NULL) {
-		struct tmem_pool **owned = realloc(owner->owned, (owner->owned_count + 1) *
-									 sizeof(*owner->owned));
+		struct tmem_pool **owned =
+			realloc(owner->owned, (owner->owned_count + 1) * sizeof(*owner->owned));
 
 		if (owned == NULL) {
 			code = -ENOMEM;

@@ -10,8 +10,7 @@ int tmem_registry_init(struct tmem_engine *engine); /* 0 or -ENOMEM */
 void tmem_registry_deinit(struct tmem_engine *engine);
 
 /* A client struct for @uid, not yet in the registry; NULL when there is no memory. */
-struct tmem_client *tmem_client_struct(struct tmem_engine *engine, uint32_t uid,
-				       const char *name);
+struct tmem_client *tmem_client_struct(struct tmem_engine *engine, uint32_t uid, const char *name);
 /* Enters it, or takes it out again. Takes the owners lock. */
 void tmem_client_enter(struct tmem_client *client);
 void tmem_client_leave(struct tmem_client *client);

@@ -35,7 +35,7 @@ void tmem_row_clear(struct tmem_engine *engine, tmem_ref *ref)
 
 int tmem_client_write(struct tmem_client *client)
 {
-	struct tmem_row row = { .kind = TMEM_ROW_CLIENT, .key = client->uid };
+	struct tmem_row row = {.kind = TMEM_ROW_CLIENT, .key = client->uid};
 
 	memcpy(row.client.name, client->name, sizeof(row.client.name));
 	row.client.settings = client->settings;
@@ -47,7 +47,7 @@ int tmem_pool_write(struct tmem_engine *engine, struct tmem_pool *pool, uint32_t
 		    const struct tmem_client *owner)
 {
 	const struct tmem_group *group = atomic_load(&pool->group);
-	struct tmem_row row = { .kind = TMEM_ROW_POOL, .key = pool->number };
+	struct tmem_row row = {.kind = TMEM_ROW_POOL, .key = pool->number};
 
 	memcpy(row.pool.uuid, pool->uuid, TMEM_UUID_BYTES);
 	row.pool.flags = atomic_load(&pool->flags);
@@ -76,7 +76,7 @@ int tmem_member_write(struct tmem_engine *engine, struct tmem_member *member, ui
 int tmem_auth_write(struct tmem_engine *engine, const struct tmem_client *client,
 		    struct tmem_auth *auth)
 {
-	struct tmem_row row = { .kind = TMEM_ROW_AUTH, .key = auth->serial };
+	struct tmem_row row = {.kind = TMEM_ROW_AUTH, .key = auth->serial};
 
 	row.auth.client = client->uid;
 	memcpy(row.auth.uuid, auth->uuid, TMEM_UUID_BYTES);
@@ -85,7 +85,7 @@ int tmem_auth_write(struct tmem_engine *engine, const struct tmem_client *client
 
 int tmem_host_write(struct tmem_engine *engine, bool shared_auth_all)
 {
-	struct tmem_row row = { .kind = TMEM_ROW_HOST };
+	struct tmem_row row = {.kind = TMEM_ROW_HOST};
 
 	row.host.shared_auth_all = shared_auth_all;
 	return tmem_row_write(engine, &row, &engine->host_row);

@@ -58,8 +58,8 @@ static uint64_t scrub_some(struct tmem_engine *engine)
 	if (shard->pages.bucket_count < engine->scrub_buckets)
 		engine->scrub_bucket = 0;
 	engine->scrub_buckets = shard->pages.bucket_count;
-	for (int i = 0;
-	     i < BUCKETS_PER_LOCK && engine->scrub_bucket < shard->pages.bucket_count; i++)
+	for (int i = 0; i < BUCKETS_PER_LOCK && engine->scrub_bucket < shard->pages.bucket_count;
+	     i++)
 		pages += scrub_bucket(engine, shard, engine->scrub_bucket++);
 	if (engine->scrub_bucket >= shard->pages.bucket_count) {
 		engine->scrub_shard++;

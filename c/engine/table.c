@@ -23,9 +23,9 @@ void tmem_table_deinit(struct tmem_engine *engine, struct tmem_table *table)
 
 static bool make_room(struct tmem_engine *engine, struct tmem_table *table, uint32_t room)
 {
-	uint32_t *buckets = tmem_realloc(engine, table->buckets,
-					 table->bucket_room * sizeof(uint32_t),
-					 room * sizeof(uint32_t));
+	uint32_t *buckets =
+		tmem_realloc(engine, table->buckets, table->bucket_room * sizeof(uint32_t),
+			     room * sizeof(uint32_t));
 
 	if (buckets == NULL)
 		return false;

@@ -19,8 +19,8 @@ enum { TMEM_TABLE_BUCKETS_MIN = 16 };
 
 struct tmem_table {
 	uint32_t *buckets;
-	uint32_t bucket_count;  /* in use; grows and shrinks with the entries */
-	uint32_t bucket_room;   /* allocated */
+	uint32_t bucket_count; /* in use; grows and shrinks with the entries */
+	uint32_t bucket_room;  /* allocated */
 	uint32_t entry_count;
 };
 
