@@ -20,11 +20,13 @@ static int choose_geometry(struct tmem_arena_header *header, const struct tmem_o
 
 	if (extent_bytes == 0) {
 		extent_bytes = 256 << 10;
-		while (extent_bytes < page_bytes || max_bytes / extent_bytes > TMEM_EXTENTS_MAX)
+		while (extent_bytes < page_bytes || max_bytes / extent_bytes > TMEM_EXTENTS_MAX + 1)
 			extent_bytes *= 2;
 	}
 	header->extent_bytes = extent_bytes;
 	header->max_extents = max_bytes / extent_bytes;
+	if (header->max_extents == TMEM_EXTENTS_MAX + 1)
+		header->max_extents--; /* a round size, one number short */
 	if (extent_bytes < TMEM_EXTENT_BYTES_MIN || extent_bytes > TMEM_EXTENT_BYTES_MAX ||
 	    (extent_bytes & (extent_bytes - 1)) != 0 || extent_bytes % page_bytes != 0)
 		return tmem_fail(error, -EINVAL,

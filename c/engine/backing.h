@@ -39,8 +39,8 @@ struct tmem_backing_ops {
 
 /*
  * A file, mapped shared; on tmpfs or hugetlbfs it is memory. Locked against a second opener. With
- * @create an absent file is made under another name, which tmem_backing_publish() makes its own:
- * nobody ever sees a half-formatted arena.
+ * @create an absent file is made without a name, which tmem_backing_publish() gives it: nobody ever
+ * sees a half-formatted arena.
  */
 int tmem_backing_open_file(const char *path, int create, struct tmem_backing **ret,
 			   struct tmem_error *error);

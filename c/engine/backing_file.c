@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <linux/magic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,7 +23,7 @@ struct file_backing {
 	struct tmem_backing backing;
 	int fd;
 	char *path;
-	char *unpublished; /* the name a new arena has until it is formatted */
+	bool unpublished; /* a new arena, without a name until it is formatted */
 	char *window;
 	uint64_t window_bytes;
 };
@@ -119,10 +121,7 @@ static void file_close(struct tmem_backing *backing)
 
 	if (file->window != NULL)
 		munmap(file->window, file->window_bytes);
-	if (file->unpublished != NULL)
-		unlink(file->unpublished);
 	close(file->fd);
-	free(file->unpublished);
 	free(file->path);
 	free(file);
 }
@@ -137,21 +136,21 @@ static const struct tmem_backing_ops file_ops = {
 	.close = file_close,
 };
 
+/* A file without a name: a kill before it is published leaves nothing behind. */
 static int open_new(struct file_backing *file, struct tmem_error *error)
 {
-	if (asprintf(&file->unpublished, "%s.new-%ld", file->path, (long)getpid()) < 0) {
-		file->unpublished = NULL;
-		return tmem_fail(error, -ENOMEM, "%s: out of memory", file->path);
-	}
-	file->fd = open(file->unpublished, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (file->fd < 0) {
-		int code = -errno;
+	char *copy = strdup(file->path);
+	int code;
 
-		free(file->unpublished);
-		file->unpublished = NULL;
+	if (copy == NULL)
+		return tmem_fail(error, -ENOMEM, "%s: out of memory", file->path);
+	file->fd = open(dirname(copy), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	code = file->fd < 0 ? -errno : 0;
+	free(copy);
+	if (code != 0)
 		return tmem_fail(error, code, "%s: cannot create the arena: %s", file->path,
 				 strerror(-code));
-	}
+	file->unpublished = true;
 	return 0;
 }
 
@@ -194,9 +193,6 @@ static int file_init(const char *path, int flags, int create, struct file_backin
 fail_close:
 	close(file->fd);
 fail:
-	if (file->unpublished != NULL)
-		unlink(file->unpublished);
-	free(file->unpublished);
 	free(file->path);
 	free(file);
 	return code;
@@ -222,16 +218,16 @@ int tmem_backing_open_file(const char *path, int create, struct tmem_backing **r
 int tmem_backing_publish(struct tmem_backing *backing, struct tmem_error *error)
 {
 	struct file_backing *file = file_of(backing);
+	char self[32];
 
-	if (file->unpublished == NULL)
+	if (!file->unpublished)
 		return 0;
-	/* link, not rename: of two creators racing for the name one must lose */
-	if (link(file->unpublished, file->path) != 0)
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+	/* of two creators racing for the name one loses here */
+	if (linkat(AT_FDCWD, self, AT_FDCWD, file->path, AT_SYMLINK_FOLLOW) != 0)
 		return tmem_fail(error, -errno, "%s: cannot create the arena: %s", file->path,
 				 strerror(errno));
-	unlink(file->unpublished);
-	free(file->unpublished);
-	file->unpublished = NULL;
+	file->unpublished = false;
 	return 0;
 }
 

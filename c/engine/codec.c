@@ -118,21 +118,16 @@ void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint
 
 static bool decompress(const void *contents, uint32_t length_bytes, uint8_t encoding, void *page)
 {
-	struct zstd_contexts *contexts;
+	struct zstd_contexts *zstd;
 
 	switch (encoding) {
-	case TMEM_ENCODING_RAW:
-		if (length_bytes != TMEM_PAGE_BYTES)
-			return false;
-		memcpy(page, contents, TMEM_PAGE_BYTES);
-		return true;
 	case TMEM_ENCODING_LZ4:
 		return LZ4_decompress_safe(contents, page, (int)length_bytes, TMEM_PAGE_BYTES) ==
 		       TMEM_PAGE_BYTES;
 	case TMEM_ENCODING_ZSTD:
-		contexts = thread_contexts();
-		return contexts != NULL &&
-		       ZSTD_decompressDCtx(contexts->decompress, page, TMEM_PAGE_BYTES, contents,
+		zstd = thread_contexts();
+		return zstd != NULL &&
+		       ZSTD_decompressDCtx(zstd->decompress, page, TMEM_PAGE_BYTES, contents,
 					   length_bytes) == TMEM_PAGE_BYTES;
 	default:
 		return false;
@@ -142,11 +137,23 @@ static bool decompress(const void *contents, uint32_t length_bytes, uint8_t enco
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret, void *page)
 {
+	char plain[TMEM_PAGE_BYTES];
+
 	if (encoding == TMEM_ENCODING_SAME) {
 		for (size_t i = 0; i < TMEM_PAGE_BYTES; i += sizeof(checksum))
 			memcpy((char *)page + i, &checksum, sizeof(checksum));
 		return true;
 	}
-	return decompress(contents, length_bytes, encoding, page) &&
-	       tmem_hash_page(page, secret) == checksum;
+	/* Verified before the caller's page is touched: a failed get leaves it alone (rule 14). */
+	if (encoding == TMEM_ENCODING_RAW) {
+		if (length_bytes != TMEM_PAGE_BYTES || tmem_hash_page(contents, secret) != checksum)
+			return false;
+		memcpy(page, contents, TMEM_PAGE_BYTES);
+		return true;
+	}
+	if (!decompress(contents, length_bytes, encoding, plain) ||
+	    tmem_hash_page(plain, secret) != checksum)
+		return false;
+	memcpy(page, plain, TMEM_PAGE_BYTES);
+	return true;
 }

@@ -26,8 +26,8 @@ uint64_t tmem_hash_page(const void *page, const uint8_t *secret);
 void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint8_t *secret,
 		 struct tmem_encoded *ret);
 
-/* Decodes @length_bytes at @contents, which may be damaged, into the page at @page; false if they
- * are not the page that @checksum was made of. */
+/* Decodes @length_bytes at @contents, which may be damaged, into the page at @page; false, and
+ * @page untouched, if they are not the page that @checksum was made of. */
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret, void *page);
 

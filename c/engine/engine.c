@@ -18,8 +18,14 @@ enum { BUDGET_DEFAULT_BYTES = 256 << 20 };
 
 static int engine_init(struct tmem_engine *engine, uint64_t budget_bytes, struct tmem_error *error)
 {
+	uint64_t max_bytes = engine->header.max_extents * engine->header.extent_bytes;
+
 	if (budget_bytes == 0)
-		budget_bytes = BUDGET_DEFAULT_BYTES;
+		budget_bytes = max_bytes < BUDGET_DEFAULT_BYTES ? max_bytes : BUDGET_DEFAULT_BYTES;
+	if (budget_bytes > max_bytes)
+		return tmem_fail(error, -EINVAL,
+				 "a budget of %llu bytes, but the arena was made for %llu at most",
+				 (unsigned long long)budget_bytes, (unsigned long long)max_bytes);
 	if (getrandom(&engine->hash_seed, sizeof(engine->hash_seed), 0) !=
 	    sizeof(engine->hash_seed))
 		return tmem_fail(error, -EIO, "no random numbers from the host");
@@ -75,19 +81,21 @@ void tmem_engine_close(struct tmem_engine *engine)
 
 /* ---- giving memory back ---- */
 
-/* Persistent pages and tables, packed into whole extents of their classes. */
+/* What persistent pages need, packed into whole extents of their classes, and the tables, whose
+ * rows are not moved. */
 static uint64_t held_bytes(struct tmem_engine *engine)
 {
-	uint64_t bytes = engine->table_reserved_bytes;
+	uint64_t extents = atomic_load(&engine->classes[TMEM_CLASS_ROW].extents);
+	uint64_t bytes;
 
-	for (unsigned int class = 0; class < TMEM_CLASSES; class ++) {
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++) {
 		uint64_t slots = tmem_class_slots(class, engine->header.extent_bytes);
-		uint64_t used = class == TMEM_CLASS_ROW
-					? atomic_load(&engine->classes[class].used_slots)
-					: atomic_load(&engine->persistent_slots[class]);
 
-		bytes += (used + slots - 1) / slots * engine->header.extent_bytes;
+		extents += (atomic_load(&engine->held_slots[class]) + slots - 1) / slots;
 	}
+	tmem_lock(&engine->arena_lock);
+	bytes = extents * engine->header.extent_bytes + engine->table_reserved_bytes;
+	tmem_unlock(&engine->arena_lock);
 	return bytes;
 }
 
@@ -249,8 +257,8 @@ void tmem_engine_usage(struct tmem_engine *engine, struct tmem_usage *ret)
 	tmem_lock(&engine->arena_lock);
 	ret->resident_bytes = atomic_load(&engine->resident_bytes);
 	ret->idle_bytes = engine->idle_count * engine->header.extent_bytes;
-	held = held_bytes(engine);
 	tmem_unlock(&engine->arena_lock);
+	held = held_bytes(engine);
 	ret->freeable_bytes = ret->resident_bytes > held ? ret->resident_bytes - held : 0;
 }
 

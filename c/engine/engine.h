@@ -286,7 +286,7 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 /*
  * Fetches TMEM_PAGE_BYTES into @page. TMEM_DONE, TMEM_MISS, -EEMPTY (rule 21), -EIO if the page was
  * damaged (it is gone now; ephemeral pools answer TMEM_MISS instead), -ENODEV. @page is written
- * only on a hit (rule 14), except that a damaged page may leave it in pieces.
+ * only on a hit (rule 14).
  */
 int tmem_get(struct tmem_client *client, uint32_t untrusted_pool_id, const struct tmem_oid *oid,
 	     uint64_t index, void *page);

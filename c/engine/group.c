@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec.h"
+#include "lists.h"
 #include "slots.h"
 
 static struct tmem_sharing *sharing_of(struct tmem_engine *engine, tmem_ref ref)
@@ -95,8 +96,31 @@ static bool decode(struct tmem_engine *engine, struct tmem_group *group, tmem_re
 			   tmem_commit_encoding(commit), record->checksum, group->secret, page);
 }
 
+/* Whether the page that brought the contents is there and persistent. */
+static bool held_by_page(struct tmem_engine *engine, const struct tmem_record *record)
+{
+	return tmem_commit_mark(atomic_load(&record->commit)) != TMEM_MARK_CONTENTS &&
+	       tmem_pool_persistent(engine->pools[record->pool]);
+}
+
+/* Counts @by more (or less) references to the contents at @ref. Holds the group lock. */
+static void count_references(struct tmem_engine *engine, tmem_ref ref, int by, bool persistent)
+{
+	struct tmem_sharing *sharing = sharing_of(engine, ref);
+	uint32_t before = sharing->persistent_references;
+
+	sharing->references += (uint32_t)by;
+	if (!persistent)
+		return;
+	sharing->persistent_references += (uint32_t)by;
+	if ((before == 0) != (sharing->persistent_references == 0) &&
+	    !held_by_page(engine, tmem_ref_record(engine, ref)))
+		atomic_fetch_add(&engine->held_slots[tmem_ref_extent(engine, ref)->class],
+				 (uint64_t)(int64_t)by);
+}
+
 int tmem_group_refer(struct tmem_engine *engine, struct tmem_group *group, const void *page,
-		     uint64_t checksum)
+		     uint64_t checksum, bool persistent)
 {
 	char held[TMEM_PAGE_BYTES];
 	int length_bytes = -1;
@@ -106,7 +130,7 @@ int tmem_group_refer(struct tmem_engine *engine, struct tmem_group *group, const
 	ref = find(engine, group, checksum);
 	if (ref != TMEM_REF_NONE && decode(engine, group, ref, held) &&
 	    memcmp(held, page, TMEM_PAGE_BYTES) == 0) {
-		sharing_of(engine, ref)->references++;
+		count_references(engine, ref, 1, persistent);
 		length_bytes =
 			tmem_commit_length(atomic_load(&tmem_ref_record(engine, ref)->commit));
 	}
@@ -135,14 +159,15 @@ static void free_contents(struct tmem_engine *engine, struct tmem_group *group, 
 	tmem_slot_free(engine, ref, tmem_commit_length(commit));
 }
 
-void tmem_group_unrefer(struct tmem_engine *engine, struct tmem_group *group, uint64_t checksum)
+void tmem_group_unrefer(struct tmem_engine *engine, struct tmem_group *group, uint64_t checksum,
+			bool persistent)
 {
 	tmem_ref ref;
 
 	tmem_lock(&group->lock);
 	ref = find(engine, group, checksum);
 	assert(ref != TMEM_REF_NONE);
-	sharing_of(engine, ref)->references--;
+	count_references(engine, ref, -1, persistent);
 	free_contents(engine, group, ref);
 	tmem_unlock(&group->lock);
 }
@@ -185,6 +210,7 @@ static bool enter(struct tmem_engine *engine, struct tmem_group *group, tmem_ref
 	    !make_sharing(engine, ref))
 		return false;
 	sharing_of(engine, ref)->references = 0;
+	sharing_of(engine, ref)->persistent_references = 0;
 	tmem_table_insert(engine, &group->contents, &contents_table, ref,
 			  contents_hash(engine, ref));
 	return true;
@@ -217,6 +243,10 @@ bool tmem_group_drop_page(struct tmem_engine *engine, struct tmem_group *group, 
 		commit = 0;
 	} else {
 		atomic_fetch_add(&engine->pools[record->pool]->orphans, 1);
+		if (sharing_of(engine, ref)->persistent_references > 0 &&
+		    held_by_page(engine, record))
+			atomic_fetch_add(&engine->held_slots[tmem_ref_extent(engine, ref)->class],
+					 1);
 		commit =
 			tmem_record_commit(record, TMEM_MARK_CONTENTS, tmem_commit_encoding(commit),
 					   tmem_commit_length(commit));
@@ -253,6 +283,8 @@ bool tmem_group_move(struct tmem_engine *engine, struct tmem_group *group, tmem_
 		struct tmem_record *copy = tmem_ref_record(engine, to);
 
 		sharing_of(engine, to)->references = sharing_of(engine, ref)->references;
+		sharing_of(engine, to)->persistent_references =
+			sharing_of(engine, ref)->persistent_references;
 		atomic_store_explicit(&copy->commit, commit, memory_order_release);
 		tmem_table_replace(engine, &group->contents, &contents_table, ref, to,
 				   contents_hash(engine, ref));
@@ -274,14 +306,14 @@ bool tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem
 }
 
 bool tmem_group_adopt_reference(struct tmem_engine *engine, struct tmem_group *group,
-				uint64_t checksum)
+				uint64_t checksum, bool persistent)
 {
 	tmem_ref ref;
 
 	tmem_lock(&group->lock);
 	ref = find(engine, group, checksum);
 	if (ref != TMEM_REF_NONE)
-		sharing_of(engine, ref)->references++;
+		count_references(engine, ref, 1, persistent);
 	tmem_unlock(&group->lock);
 	return ref != TMEM_REF_NONE;
 }

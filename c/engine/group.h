@@ -35,13 +35,14 @@ void tmem_group_secret(const struct tmem_arena_header *header, uint32_t kind, ui
 struct tmem_group *tmem_group_get(struct tmem_engine *engine, uint32_t kind, uint32_t number);
 void tmem_groups_deinit(struct tmem_engine *engine);
 
-/* If the group holds the plain @page (of @checksum), counts a reference to it and returns the
- * length of its encoded contents; else -1. */
+/* If the group holds the plain @page (of @checksum), counts a reference to it, by a @persistent
+ * page or not, and returns the length of its encoded contents; else -1. */
 int tmem_group_refer(struct tmem_engine *engine, struct tmem_group *group, const void *page,
-		     uint64_t checksum);
+		     uint64_t checksum, bool persistent);
 
 /* Takes a reference back; the contents go with the last one if their own page is gone. */
-void tmem_group_unrefer(struct tmem_engine *engine, struct tmem_group *group, uint64_t checksum);
+void tmem_group_unrefer(struct tmem_engine *engine, struct tmem_group *group, uint64_t checksum,
+			bool persistent);
 
 /* Reads contents by reference: false if they are damaged. */
 bool tmem_group_read(struct tmem_engine *engine, struct tmem_group *group, uint64_t checksum,
@@ -72,7 +73,7 @@ bool tmem_group_move(struct tmem_engine *engine, struct tmem_group *group, tmem_
 bool tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
 /* Recovery: counts a reference; false if there is nothing of this checksum. */
 bool tmem_group_adopt_reference(struct tmem_engine *engine, struct tmem_group *group,
-				uint64_t checksum);
+				uint64_t checksum, bool persistent);
 /* Recovery: frees the contents at @ref if nothing refers to them. */
 void tmem_group_settle(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
 

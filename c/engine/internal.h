@@ -66,8 +66,9 @@ struct tmem_links {
 
 /* Of a page or of contents that others may refer to; group lock. */
 struct tmem_sharing {
-	tmem_ref next;       /* in the group's table */
-	uint32_t references; /* records that refer to it */
+	tmem_ref next;                  /* in the group's table */
+	uint32_t references;            /* records that refer to it */
+	uint32_t persistent_references; /* of these, pages of persistent pools */
 };
 
 struct tmem_extent {
@@ -262,7 +263,7 @@ struct tmem_engine {
 	struct tmem_recovery recovery; /* scrub lock once the engine is open */
 
 	_Atomic uint64_t heap_bytes;
-	_Atomic uint64_t persistent_slots[TMEM_CLASSES]; /* held by persistent pages */
+	_Atomic uint64_t held_slots[TMEM_CLASSES]; /* needed by persistent pages */
 };
 
 /* ---- heap.c: memory outside the arena, counted in heap_bytes ---- */

@@ -92,6 +92,9 @@ static void link_newest(struct tmem_engine *engine, struct tmem_pool *pool, tmem
 			      atomic_load_explicit(&pool->pages, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	pool->bytes += charge_bytes;
+	if (tmem_pool_persistent(pool))
+		atomic_fetch_add_explicit(&engine->held_slots[tmem_ref_extent(engine, ref)->class],
+					  1, memory_order_relaxed);
 }
 
 int tmem_list_link(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref,
@@ -134,6 +137,9 @@ void tmem_list_unlink(struct tmem_engine *engine, struct tmem_pool *pool, tmem_r
 			      atomic_load_explicit(&pool->pages, memory_order_relaxed) - 1,
 			      memory_order_relaxed);
 	pool->bytes -= charge_bytes;
+	if (tmem_pool_persistent(pool))
+		atomic_fetch_sub_explicit(&engine->held_slots[tmem_ref_extent(engine, ref)->class],
+					  1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(tmem_account(pool->owner, pool), charge_bytes,
 				  memory_order_relaxed);
 	tmem_unlock(&pool->list_lock);

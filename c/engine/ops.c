@@ -45,7 +45,7 @@ void tmem_page_remove(struct tmem_engine *engine, const struct tmem_handle *hand
 	case TMEM_MARK_REFERENCE:
 		atomic_store_explicit(&record->commit, 0, memory_order_release);
 		tmem_slot_free(engine, ref, 0);
-		tmem_group_unrefer(engine, group, checksum);
+		tmem_group_unrefer(engine, group, checksum, tmem_pool_persistent(handle->pool));
 		break;
 	default:
 		atomic_store_explicit(&record->commit, 0, memory_order_release);
@@ -154,7 +154,8 @@ static void abandon(struct tmem_engine *engine, const struct tmem_call *call,
 {
 	tmem_slot_free(engine, page->ref, page->reference ? 0 : page->length_bytes);
 	if (page->reference)
-		tmem_group_unrefer(engine, atomic_load(&call->pool->group), page->encoded.checksum);
+		tmem_group_unrefer(engine, atomic_load(&call->pool->group), page->encoded.checksum,
+				   tmem_pool_persistent(call->pool));
 }
 
 /*
@@ -228,7 +229,8 @@ static int store(const struct tmem_call *call, const struct tmem_handle *handle,
 	if (page->ref == TMEM_REF_NONE) {
 		if (page->reference)
 			tmem_group_unrefer(engine, atomic_load(&call->pool->group),
-					   page->encoded.checksum);
+					   page->encoded.checksum,
+					   tmem_pool_persistent(call->pool));
 		return refuse(call, handle,
 			      code == -ENOSPC ? TMEM_COUNTER(refused_host)
 					      : TMEM_COUNTER(refused_full),
@@ -292,7 +294,8 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 	page.length_bytes = page.encoded.length_bytes;
 	if (page.encoded.encoding != TMEM_ENCODING_SAME &&
 	    atomic_load_explicit(&client->dedup, memory_order_relaxed))
-		held_bytes = tmem_group_refer(call.engine, group, data, page.encoded.checksum);
+		held_bytes = tmem_group_refer(call.engine, group, data, page.encoded.checksum,
+					      tmem_pool_persistent(call.pool));
 	page.reference = held_bytes >= 0;
 	if (page.reference)
 		page.length_bytes = (uint32_t)held_bytes;

@@ -200,7 +200,8 @@ static int count_reference(struct tmem_recovery_state *state, tmem_ref ref)
 	if (commit == 0 || tmem_commit_mark(commit) != TMEM_MARK_REFERENCE)
 		return 0;
 	pool = engine->pools[record->pool];
-	if (tmem_group_adopt_reference(engine, atomic_load(&pool->group), record->checksum))
+	if (tmem_group_adopt_reference(engine, atomic_load(&pool->group), record->checksum,
+				       tmem_pool_persistent(pool)))
 		return 0;
 	tmem_handle_of(engine, &handle, pool, record);
 	tmem_lock(&handle.shard->lock);

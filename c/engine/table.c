@@ -109,8 +109,11 @@ void tmem_table_remove(struct tmem_engine *engine, struct tmem_table *table,
 		       const struct tmem_table_ops *ops, uint32_t ref, uint64_t hash)
 {
 	*find_link(engine, table, ops, ref, hash) = *ops->link(engine, ref);
-	if (--table->entry_count < table->bucket_count / 2 &&
-	    table->bucket_count > TMEM_TABLE_BUCKETS_MIN)
+	table->entry_count--;
+	/* Two for one, or a table that is emptied would keep half its buckets. */
+	for (int i = 0; i < 2 && table->entry_count < table->bucket_count / 2 &&
+			table->bucket_count > TMEM_TABLE_BUCKETS_MIN;
+	     i++)
 		shrink(engine, table, ops);
 }
 
