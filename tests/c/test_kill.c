@@ -112,8 +112,8 @@ static void kill_one(const char *path, struct random *random)
 		wait_microseconds(50);
 		gone = waitpid(child, &status, WNOHANG) == child;
 	}
-	wait_microseconds(during_recovery ? random_below(random, 2000) :
-					    random_below(random, LONGEST_RUN_MICROSECONDS));
+	wait_microseconds(during_recovery ? random_below(random, 2000)
+					  : random_below(random, LONGEST_RUN_MICROSECONDS));
 	if (!gone) {
 		kill(child, SIGKILL);
 		CHECK_EQ(waitpid(child, &status, 0), child);

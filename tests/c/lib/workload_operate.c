@@ -99,8 +99,7 @@ static bool visit(struct work *work, struct work_log *log, struct random *random
 		}
 	if (random_below(random, 3) == 0 &&
 	    tmem_pool_new(client, uuid, flags | TMEM_POOL_SHARED, &shared_pool, &granted) == 0 &&
-	    random_below(random, 2) == 0 &&
-	    tmem_pool_destroy(client, shared_pool) != TMEM_DONE)
+	    random_below(random, 2) == 0 && tmem_pool_destroy(client, shared_pool) != TMEM_DONE)
 		return settle(log, false, "a shared pool can not be left");
 	result = tmem_client_destroy(client);
 	tmem_client_release(client);
