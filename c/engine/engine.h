@@ -144,8 +144,9 @@ struct tmem_recovery {
 
 void tmem_engine_recovery(struct tmem_engine *engine, struct tmem_recovery *ret);
 
-/* Verifies the contents of up to @max_pages pages, going on where the last call stopped; damaged
- * pages are dropped and counted. Returns the pages looked at, 0 once the whole arena was seen. */
+/* Verifies the contents of @max_pages pages (and of the rest of the last one's hash chain), going
+ * on where the last call stopped; damaged pages are dropped and counted. Returns the pages looked
+ * at, 0 once the whole arena was seen. */
 uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages);
 
 /* Sets the policies by name: "lru" is the only eviction policy; admission is "always" or
@@ -269,8 +270,8 @@ int tmem_pool_info(struct tmem_client *client, uint32_t untrusted_pool_id,
 /* The client's pool with the lowest id above @after (start with -1): its id, or -ENOENT. */
 int64_t tmem_pool_next(struct tmem_client *client, int64_t after);
 
-/* Serves a recovered shared pool whose absent members will not come back: empties it first.
- * TMEM_DONE or -ENODEV. */
+/* Serves a recovered shared pool whose absent members will not come back: empties it first. A pool
+ * that is served is left as it is. TMEM_DONE or -ENODEV. */
 int tmem_pool_serve_empty(struct tmem_client *client, uint32_t untrusted_pool_id);
 
 /* ---- pages ------------------------------------------------------------------------------ */

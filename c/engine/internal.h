@@ -198,6 +198,7 @@ struct tmem_client {
 	/* owners lock */
 	struct tmem_pool **owned;
 	uint32_t owned_count;
+	uint32_t owned_room; /* at least member_count */
 
 	struct tmem_client *next_free; /* control lock */
 };
@@ -245,6 +246,7 @@ struct tmem_engine {
 	uint64_t next_serial;
 	bool shared_auth_all;
 	tmem_ref host_row;
+	tmem_ref spare_row; /* where the next row that changes is written */
 	uint64_t counters_gone[sizeof(struct tmem_counters) / sizeof(uint64_t)];
 	struct tmem_group *groups; /* control lock for the list; see dedup.h */
 

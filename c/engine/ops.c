@@ -237,8 +237,8 @@ static int store(const struct tmem_call *call, const struct tmem_handle *handle,
 			      TMEM_ENOMEM);
 	}
 	fill(engine, call, handle, page);
-	code = install(call, handle, page, tmem_pool_persistent(call->pool), &over_limit);
-	if (over_limit && !tmem_pool_persistent(call->pool)) {
+	code = install(call, handle, page, false, &over_limit);
+	if (over_limit) {
 		tmem_reclaim_for_cap(engine, call->pool, tmem_charge_bytes(page->length_bytes));
 		code = install(call, handle, page, true, &over_limit);
 	}

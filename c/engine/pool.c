@@ -9,8 +9,6 @@
  *            is cleared;
  *   destroy  the member's row is cleared, which ends the pool; its pages follow; its row is last;
  *   flush    the pool's row with a new epoch.
- * Where no room can be made for a new row, leave and flush clear page by page instead, and the
- * member's row only after that.
  */
 #include "group.h"
 #include "lists.h"
@@ -88,6 +86,8 @@ static struct tmem_pool *make_pool(struct tmem_client *client, const uint8_t *uu
 
 	if (pool == NULL)
 		return NULL;
+	if (tmem_client_reserve_owned(client) != 0)
+		goto fail;
 	group = group_for(client, pool, flags);
 	if (group == NULL)
 		goto fail;
@@ -101,10 +101,7 @@ static struct tmem_pool *make_pool(struct tmem_client *client, const uint8_t *uu
 	pool->next_joined = 0;
 	if (tmem_pool_write(engine, pool, atomic_load(&pool->epoch), client) != 0)
 		goto fail;
-	if (tmem_pool_set_owner(engine, pool, client) != 0) {
-		tmem_row_clear(engine, &pool->row);
-		goto fail;
-	}
+	tmem_pool_set_owner(engine, pool, client);
 	return pool;
 fail:
 	tmem_pool_recycle(engine, pool);
@@ -119,6 +116,9 @@ static int join(struct tmem_client *client, struct tmem_pool *pool, uint32_t *po
 
 	if (member == NULL)
 		return code;
+	/* The pool may become the client's when others leave, which must not fail. */
+	if (tmem_client_reserve_owned(client) != 0)
+		return TMEM_ENOMEM;
 	member->joined = pool->next_joined;
 	if (tmem_member_write(engine, member, *pool_id, pool) != 0)
 		return TMEM_ENOMEM;
@@ -154,7 +154,7 @@ static int new_locked(struct tmem_client *client, const uint8_t *uuid, uint32_t 
 	code = join(client, pool, pool_id);
 	if (code != 0) {
 		tmem_row_clear(engine, &pool->row);
-		(void)tmem_pool_set_owner(engine, pool, NULL);
+		tmem_pool_set_owner(engine, pool, NULL);
 		tmem_pool_recycle(engine, pool);
 	}
 	return code;
@@ -183,16 +183,15 @@ int tmem_pool_new(struct tmem_client *client, const uint8_t *uuid, uint32_t untr
 	return code;
 }
 
-/* Starts a new epoch, for the rest of the pool's members; returns whether it is durable. Holds the
- * control lock. */
-static bool start_epoch(struct tmem_engine *engine, struct tmem_pool *pool,
+/* Starts a new epoch, for the rest of the pool's members. Holds the control lock. */
+static void start_epoch(struct tmem_engine *engine, struct tmem_pool *pool,
 			struct tmem_client *owner)
 {
 	uint32_t epoch = (atomic_load(&pool->epoch) + 1) & 0xffff;
-	bool durable = tmem_pool_write(engine, pool, epoch, owner) == 0;
 
+	/* A row that is there is always rewritten: rows.h keeps a spare place. */
+	(void)tmem_pool_write(engine, pool, epoch, owner);
 	tmem_list_new_epoch(engine, pool, epoch);
-	return durable;
 }
 
 static uint64_t finish_epoch(struct tmem_engine *engine, struct tmem_pool *pool)
@@ -222,19 +221,16 @@ void tmem_member_end(struct tmem_engine *engine, struct tmem_member *member)
 {
 	struct tmem_pool *pool = atomic_load(&member->pool);
 	struct tmem_client *owner;
-	bool durable = true;
 	uint64_t found;
 
 	tmem_lock(&engine->control);
 	owner = next_owner(pool, member);
 	if (owner != NULL) {
-		durable = start_epoch(engine, pool, owner);
-		if (durable)
-			tmem_row_clear(engine, &member->row);
+		start_epoch(engine, pool, owner);
+		tmem_row_clear(engine, &member->row);
 		tmem_member_leave(member);
-		/* Without memory for the new owner's list the old one stays charged. */
 		if (owner != pool->owner)
-			(void)tmem_pool_set_owner(engine, pool, owner);
+			tmem_pool_set_owner(engine, pool, owner);
 		tmem_pool_update_served(pool);
 	} else {
 		tmem_row_clear(engine, &member->row);
@@ -249,10 +245,9 @@ void tmem_member_end(struct tmem_engine *engine, struct tmem_member *member)
 	tmem_lock(&engine->control);
 	tmem_count(member, pool_flushes, 1);
 	tmem_count(member, pool_flushes_found, found);
-	tmem_row_clear(engine, &member->row);
 	tmem_member_settle(member);
 	if (owner == NULL) {
-		(void)tmem_pool_set_owner(engine, pool, NULL);
+		tmem_pool_set_owner(engine, pool, NULL);
 		if (atomic_load(&pool->orphans) > 0) {
 			atomic_store(&pool->state, TMEM_POOL_TOMB);
 		} else {
@@ -289,8 +284,12 @@ static int empty_pool(struct tmem_client *client, uint32_t untrusted_pool_id, bo
 		return TMEM_ENODEV;
 	}
 	pool = atomic_load(&member->pool);
+	if (serve && atomic_load(&pool->served)) {
+		tmem_unlock(&client->lock);
+		return TMEM_DONE;
+	}
 	tmem_lock(&engine->control);
-	(void)start_epoch(engine, pool, pool->owner);
+	start_epoch(engine, pool, pool->owner);
 	tmem_unlock(&engine->control);
 	found = finish_epoch(engine, pool);
 	tmem_count(member, pool_flushes, 1);

@@ -7,75 +7,76 @@
 #include "policy.h"
 #include "slots.h"
 
-enum { BUSY_PAGES_SKIPPED = 8, FREE_SLOTS_AHEAD = 4, CAP_TRIES = 4 };
+enum { BUSY_PAGES_SKIPPED = 8, BUSY_TRIES = 4, FREE_SLOTS_AHEAD = 4, SPARED_PER_PUT = 64 };
 
 /* Evicts the oldest page of @pool that is not busy, or spares it. Holds the owners lock, so that
  * the pool stays who it is until the page is locked; drops it. */
-static bool evict_from(struct tmem_engine *engine, struct tmem_pool *pool)
+static enum tmem_eviction evict_from(struct tmem_engine *engine, struct tmem_pool *pool)
 {
 	const struct tmem_policy_eviction *policy =
 		atomic_load_explicit(&engine->eviction, memory_order_acquire);
 	struct tmem_handle handle;
-	tmem_ref ref =
-		tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
+	enum tmem_eviction done;
+	tmem_ref ref = TMEM_REF_NONE;
 
+	if (pool != NULL)
+		ref = tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
 	tmem_rw_unlock(&engine->owners);
 	if (ref == TMEM_REF_NONE)
-		return false;
+		return TMEM_EVICTED_NONE;
 	if (policy->spare(engine, &handle, ref)) {
 		tmem_list_promote(engine, pool, ref, true);
+		done = TMEM_EVICTED_SPARED;
 	} else {
 		tmem_page_remove(engine, &handle, ref);
 		atomic_fetch_add_explicit(&pool->evicted, 1, memory_order_relaxed);
+		done = TMEM_EVICTED_PAGE;
 	}
 	tmem_unlock(&handle.shard->lock);
-	return true;
+	return done;
 }
 
-bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
+enum tmem_eviction tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
 {
-	struct tmem_pool *pool;
-
 	tmem_read_lock(&engine->owners);
-	pool = atomic_load_explicit(&engine->eviction, memory_order_acquire)
-		       ->choose(engine, requester);
-	if (pool != NULL)
-		return evict_from(engine, pool);
-	tmem_rw_unlock(&engine->owners);
-	return false;
+	return evict_from(engine, atomic_load_explicit(&engine->eviction, memory_order_acquire)
+					  ->choose(engine, requester));
 }
 
-static bool evict_own(struct tmem_engine *engine, struct tmem_client *client)
+static enum tmem_eviction evict_own(struct tmem_engine *engine, struct tmem_client *client)
 {
-	struct tmem_pool *pool;
-
 	tmem_read_lock(&engine->owners);
-	pool = tmem_oldest_pool(engine, client);
-	if (pool != NULL)
-		return evict_from(engine, pool);
-	tmem_rw_unlock(&engine->owners);
-	return false;
+	return evict_from(engine, tmem_oldest_pool(engine, client));
 }
 
-static uint64_t charged_bytes(struct tmem_client *client)
+static bool fits_cap(struct tmem_client *client, uint64_t bytes)
 {
-	return atomic_load(&client->ephemeral_bytes) + atomic_load(&client->persistent_bytes);
+	uint64_t cap_bytes = atomic_load(&client->cap_bytes);
+
+	return cap_bytes == 0 || atomic_load(&client->ephemeral_bytes) +
+						 atomic_load(&client->persistent_bytes) + bytes <=
+					 cap_bytes;
 }
 
 void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, uint64_t bytes)
 {
-	struct tmem_client *owner;
-	uint64_t cap_bytes;
+	bool persistent = tmem_pool_persistent(pool);
+	int evicted = 0;
 
-	tmem_lock(&pool->list_lock);
-	owner = pool->owner;
-	tmem_unlock(&pool->list_lock);
-	cap_bytes = atomic_load(&owner->cap_bytes);
-	if (cap_bytes == 0)
-		return;
-	for (int i = 0; i < TMEM_EVICTIONS_PER_PUT; i++)
-		if (charged_bytes(owner) + bytes <= cap_bytes || !evict_own(engine, owner))
+	while (persistent || evicted < TMEM_EVICTIONS_PER_PUT) {
+		enum tmem_eviction done;
+
+		/* The owner may change; who it is holds while the owners lock does. */
+		tmem_read_lock(&engine->owners);
+		if (pool->owner == NULL || fits_cap(pool->owner, bytes)) {
+			tmem_rw_unlock(&engine->owners);
 			return;
+		}
+		done = evict_from(engine, tmem_oldest_pool(engine, pool->owner));
+		if (done == TMEM_EVICTED_NONE)
+			return;
+		evicted += done == TMEM_EVICTED_PAGE;
+	}
 }
 
 uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client, uint64_t bytes)
@@ -84,8 +85,8 @@ uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *cli
 	uint64_t after = before;
 	int failures = 0;
 
-	while (before - after < bytes && failures < CAP_TRIES) {
-		if (!evict_own(engine, client))
+	while (before - after < bytes && failures < BUSY_TRIES) {
+		if (evict_own(engine, client) == TMEM_EVICTED_NONE)
 			failures++;
 		after = atomic_load(&client->ephemeral_bytes);
 		/* others may put at the same time: what they add is not ours to count */
@@ -105,10 +106,17 @@ static uint32_t evict_for(struct tmem_engine *engine, struct tmem_client *reques
 			  unsigned int class)
 {
 	uint32_t evicted = 0;
+	uint32_t spared = 0;
 
-	while (evicted < TMEM_EVICTIONS_PER_PUT && tmem_evict_one(engine, requester)) {
-		evicted++;
-		if (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine))
+	while (evicted < TMEM_EVICTIONS_PER_PUT && spared < SPARED_PER_PUT) {
+		enum tmem_eviction done = tmem_evict_one(engine, requester);
+
+		if (done == TMEM_EVICTED_NONE)
+			break;
+		spared += done == TMEM_EVICTED_SPARED;
+		evicted += done == TMEM_EVICTED_PAGE;
+		if (done == TMEM_EVICTED_PAGE &&
+		    (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine)))
 			break;
 	}
 	return evicted;

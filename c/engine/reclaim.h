@@ -17,8 +17,8 @@ enum { TMEM_EVICTIONS_PER_PUT = 8 };
 tmem_ref tmem_reclaim_slot(struct tmem_engine *engine, struct tmem_client *requester,
 			   bool persistent, unsigned int class, uint32_t length_bytes, int *why);
 
-/* Evicts pages charged to the owner of @pool until @bytes fit under its cap, or
- * TMEM_EVICTIONS_PER_PUT are gone. */
+/* Evicts pages charged to the owner of @pool until @bytes fit under its cap; for an ephemeral pool
+ * TMEM_EVICTIONS_PER_PUT at most. */
 void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, uint64_t bytes);
 
 /* Evicts pages charged to @client until @bytes of charge are gone or nothing is left; returns the
@@ -26,8 +26,14 @@ void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, ui
 uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client,
 			     uint64_t bytes);
 
-/* Evicts one page chosen by policy; false when there was none to be had. */
-bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
+enum tmem_eviction {
+	TMEM_EVICTED_NONE, /* there was none to be had */
+	TMEM_EVICTED_PAGE,
+	TMEM_EVICTED_SPARED, /* one was passed over, which happens once to a page: try again */
+};
+
+/* Evicts one page chosen by policy. */
+enum tmem_eviction tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
 
 /*
  * Empties one sparse extent into others of its class; true if one became idle. @eager: even if the

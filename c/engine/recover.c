@@ -129,5 +129,6 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 	free(state.extents);
 	free(state.emptied);
 	free(state.losers);
+	free(state.doomed_rows);
 	return code;
 }

@@ -21,7 +21,9 @@ struct tmem_recovery_state {
 	struct tmem_engine *engine;
 	struct tmem_found_extent *extents;
 	uint32_t extent_count;
-	bool *emptied;    /* by pool number: none of its pages is to be taken back */
+	bool *emptied;         /* by pool number: none of its pages is to be taken back */
+	tmem_ref *doomed_rows; /* of members without a client: cleared last */
+	uint32_t doomed_count;
 	tmem_ref *losers; /* pages that a newer copy replaced */
 	size_t loser_count;
 	size_t loser_room;
@@ -35,7 +37,7 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error);
 /* The parts: rows first (recover_rows.c), then pages. 0 or -ENOMEM. */
 int tmem_recover_rows(struct tmem_recovery_state *state);
 int tmem_recover_pages(struct tmem_recovery_state *state);
-/* Pools that turned out to have no members are ended. */
+/* Pools that turned out to have no members are ended, and rows of members that are gone. */
 void tmem_recover_end_pools(struct tmem_recovery_state *state);
 
 /* Reads the extent table of the arena behind @backing into *@ret (allocated; to be freed by the

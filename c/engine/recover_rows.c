@@ -143,7 +143,8 @@ static int take_member(struct tmem_recovery_state *state, const struct tmem_row 
 		/* A sharer that is gone may have left pages that it no longer answers for: R(1). */
 		if (pool != NULL)
 			state->emptied[pool->number] = true;
-		tmem_row_clear(engine, &ref);
+		/* The row goes when its pool is empty: until then it is what says so. */
+		state->doomed_rows[state->doomed_count++] = ref;
 		return 0;
 	}
 	member = tmem_member_struct(client, row->member.id, &id, &code);
@@ -154,6 +155,8 @@ static int take_member(struct tmem_recovery_state *state, const struct tmem_row 
 		tmem_row_clear(engine, &ref);
 		return 0;
 	}
+	if (tmem_client_reserve_owned(client) != 0)
+		return -ENOMEM;
 	member->row = ref;
 	member->joined = row->member.joined;
 	atomic_store(&pool->state, TMEM_POOL_LIVE);
@@ -203,7 +206,7 @@ static int take_row(struct tmem_recovery_state *state, const struct found_row *f
 	}
 }
 
-static int own_pools(struct tmem_recovery_state *state)
+static void own_pools(struct tmem_recovery_state *state)
 {
 	struct tmem_engine *engine = state->engine;
 
@@ -218,11 +221,9 @@ static int own_pools(struct tmem_recovery_state *state)
 		for (uint32_t at = 0; at < pool->member_count; at++)
 			if (owner == NULL || pool->members[at]->client->uid == uid)
 				owner = pool->members[at]->client;
-		if (tmem_pool_set_owner(engine, pool, owner) != 0)
-			return -ENOMEM;
+		tmem_pool_set_owner(engine, pool, owner);
 		tmem_pool_update_served(pool);
 	}
-	return 0;
 }
 
 static int take_rows(struct tmem_recovery_state *state, const struct found_row *rows,
@@ -231,7 +232,8 @@ static int take_rows(struct tmem_recovery_state *state, const struct found_row *
 	struct tmem_engine *engine = state->engine;
 
 	state->emptied = calloc(TMEM_NUMBERS_MAX, sizeof(*state->emptied));
-	if (state->emptied == NULL)
+	state->doomed_rows = calloc(count + 1, sizeof(*state->doomed_rows));
+	if (state->emptied == NULL || state->doomed_rows == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
 		tmem_ref ref = rows[i].ref;
@@ -247,7 +249,8 @@ static int take_rows(struct tmem_recovery_state *state, const struct found_row *
 		if (code != 0)
 			return code;
 	}
-	return own_pools(state);
+	own_pools(state);
+	return 0;
 }
 
 int tmem_recover_rows(struct tmem_recovery_state *state)
@@ -273,6 +276,9 @@ int tmem_recover_rows(struct tmem_recovery_state *state)
 			tmem_extent_settle(engine, state->extents[i].number);
 	qsort(rows, count, sizeof(*rows), by_key);
 	code = take_rows(state, rows, count);
+	/* The spare place of last time is a free one now. */
+	if (code == 0 && count > 0)
+		(void)tmem_rows_spare(engine);
 	free(rows);
 	return code;
 }
@@ -280,6 +286,9 @@ int tmem_recover_rows(struct tmem_recovery_state *state)
 void tmem_recover_end_pools(struct tmem_recovery_state *state)
 {
 	struct tmem_engine *engine = state->engine;
+
+	for (uint32_t i = 0; i < state->doomed_count; i++)
+		tmem_row_clear(engine, &state->doomed_rows[i]);
 
 	for (uint32_t i = 0; i < engine->pool_slots; i++) {
 		struct tmem_pool *pool = engine->pools[i];

@@ -20,6 +20,7 @@ int tmem_registry_init(struct tmem_engine *engine)
 	tmem_lock_init(&engine->control, TMEM_RANK_CONTROL);
 	tmem_rwlock_init(&engine->owners);
 	engine->host_row = TMEM_REF_NONE;
+	engine->spare_row = TMEM_REF_NONE;
 	engine->next_serial = 1;
 	engine->clients = sparse_array(TMEM_NUMBERS_MAX * sizeof(*engine->clients));
 	engine->pools = sparse_array(TMEM_NUMBERS_MAX * sizeof(*engine->pools));
@@ -197,23 +198,32 @@ static void disown(struct tmem_client *client, struct tmem_pool *pool)
 		}
 }
 
-int tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
-			struct tmem_client *owner)
+int tmem_client_reserve_owned(struct tmem_client *client)
+{
+	uint32_t room = client->member_count + 1;
+	struct tmem_pool **owned;
+
+	if (room <= client->owned_room)
+		return 0;
+	tmem_write_lock(&client->engine->owners);
+	owned = realloc(client->owned, room * sizeof(*owned));
+	if (owned != NULL) {
+		client->owned = owned;
+		client->owned_room = room;
+	}
+	tmem_rw_unlock(&client->engine->owners);
+	return owned != NULL ? 0 : -ENOMEM;
+}
+
+void tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
+			 struct tmem_client *owner)
 {
 	struct tmem_client *before = pool->owner;
-	int code = 0;
 
 	tmem_write_lock(&engine->owners);
 	if (owner != NULL) {
-		struct tmem_pool **owned =
-			realloc(owner->owned, (owner->owned_count + 1) * sizeof(*owner->owned));
-
-		if (owned == NULL) {
-			code = -ENOMEM;
-			goto out;
-		}
-		owner->owned = owned;
-		owned[owner->owned_count++] = pool;
+		assert(owner->owned_count < owner->owned_room);
+		owner->owned[owner->owned_count++] = pool;
 	}
 	if (before != NULL) {
 		disown(before, pool);
@@ -223,9 +233,7 @@ int tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
 			atomic_exchange(&pool->scrub_damaged, 0);
 	}
 	tmem_list_set_owner(pool, owner);
-out:
 	tmem_rw_unlock(&engine->owners);
-	return code;
 }
 
 struct tmem_pool *tmem_pool_by_uuid(struct tmem_engine *engine, const uint8_t *uuid)

@@ -23,10 +23,12 @@ void tmem_client_hold(struct tmem_client *client);
 /* A pool struct for @number (or any free number: UINT32_MAX), state free; NULL without memory. */
 struct tmem_pool *tmem_pool_struct(struct tmem_engine *engine, uint32_t number);
 void tmem_pool_recycle(struct tmem_engine *engine, struct tmem_pool *pool);
-/* Sets who is charged; NULL: nobody. Takes owners and list locks. 0 or -ENOMEM (nothing changed;
- * not for NULL). */
-int tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
-			struct tmem_client *owner);
+/* Makes room for one pool more than the client is a member of. 0 or -ENOMEM. Takes the owners
+ * lock. */
+int tmem_client_reserve_owned(struct tmem_client *client);
+/* Sets who is charged; NULL: nobody. Takes owners and list locks. */
+void tmem_pool_set_owner(struct tmem_engine *engine, struct tmem_pool *pool,
+			 struct tmem_client *owner);
 /* The live shared pool of @uuid, or NULL. */
 struct tmem_pool *tmem_pool_by_uuid(struct tmem_engine *engine, const uint8_t *uuid);
 /* Whether all members have resumed. Sets pool->served. */

@@ -5,13 +5,34 @@
 #include "reclaim.h"
 #include "slots.h"
 
+static tmem_ref alloc_row(struct tmem_engine *engine)
+{
+	int why;
+
+	return tmem_reclaim_slot(engine, NULL, true, TMEM_CLASS_ROW, 0, &why);
+}
+
+int tmem_rows_spare(struct tmem_engine *engine)
+{
+	if (engine->spare_row == TMEM_REF_NONE)
+		engine->spare_row = alloc_row(engine);
+	return engine->spare_row != TMEM_REF_NONE ? 0 : -ENOMEM;
+}
+
+static void clear_commit(struct tmem_engine *engine, tmem_ref ref)
+{
+	atomic_store_explicit(&tmem_ref_row(engine, ref)->commit, 0, memory_order_release);
+}
+
 int tmem_row_write(struct tmem_engine *engine, struct tmem_row *row, tmem_ref *ref)
 {
 	tmem_ref old = *ref;
 	struct tmem_row *place;
-	int why;
-	tmem_ref new = tmem_reclaim_slot(engine, NULL, true, TMEM_CLASS_ROW, 0, &why);
+	tmem_ref new;
 
+	if (tmem_rows_spare(engine) != 0)
+		return TMEM_ENOMEM;
+	new = old == TMEM_REF_NONE ? alloc_row(engine) : engine->spare_row;
 	if (new == TMEM_REF_NONE)
 		return TMEM_ENOMEM;
 	place = tmem_ref_row(engine, new);
@@ -19,8 +40,10 @@ int tmem_row_write(struct tmem_engine *engine, struct tmem_row *row, tmem_ref *r
 	memcpy((char *)place + 8, (char *)row + 8, TMEM_ROW_BYTES - 8);
 	atomic_store_explicit(&place->commit, tmem_row_commit(place), memory_order_release);
 	*ref = new;
-	if (old != TMEM_REF_NONE)
-		tmem_row_clear(engine, &old);
+	if (old != TMEM_REF_NONE) {
+		clear_commit(engine, old);
+		engine->spare_row = old;
+	}
 	return 0;
 }
 
@@ -28,7 +51,7 @@ void tmem_row_clear(struct tmem_engine *engine, tmem_ref *ref)
 {
 	if (*ref == TMEM_REF_NONE)
 		return;
-	atomic_store_explicit(&tmem_ref_row(engine, *ref)->commit, 0, memory_order_release);
+	clear_commit(engine, *ref);
 	tmem_slot_free(engine, *ref, 0);
 	*ref = TMEM_REF_NONE;
 }

@@ -8,8 +8,12 @@
 
 #include "internal.h"
 
+/* Makes sure there is a spare place, into which changed rows are written. 0 or -ENOMEM. */
+int tmem_rows_spare(struct tmem_engine *engine);
+
 /* Writes @row (kind, key and the kind's fields; the rest zero) in place of *@ref, or as a new row
- * if that is TMEM_REF_NONE; *@ref is where it stands now. 0, or -ENOMEM with nothing changed. */
+ * if that is TMEM_REF_NONE; *@ref is where it stands now. 0, or, for a new row only, -ENOMEM with
+ * nothing changed: the old place of a changed row is the next spare one. */
 int tmem_row_write(struct tmem_engine *engine, struct tmem_row *row, tmem_ref *ref);
 
 /* Removes the row and sets *@ref to TMEM_REF_NONE. */

@@ -49,7 +49,7 @@ static uint64_t scrub_bucket(struct tmem_engine *engine, struct tmem_shard *shar
 }
 
 /* Looks at some buckets of the current shard and moves the cursor on. */
-static uint64_t scrub_some(struct tmem_engine *engine)
+static uint64_t scrub_some(struct tmem_engine *engine, uint64_t max_pages)
 {
 	struct tmem_shard *shard = &engine->shards[engine->scrub_shard];
 	uint64_t pages = 0;
@@ -58,7 +58,8 @@ static uint64_t scrub_some(struct tmem_engine *engine)
 	if (shard->pages.bucket_count < engine->scrub_buckets)
 		engine->scrub_bucket = 0;
 	engine->scrub_buckets = shard->pages.bucket_count;
-	for (int i = 0; i < BUCKETS_PER_LOCK && engine->scrub_bucket < shard->pages.bucket_count;
+	for (int i = 0; pages < max_pages && i < BUCKETS_PER_LOCK &&
+			engine->scrub_bucket < shard->pages.bucket_count;
 	     i++)
 		pages += scrub_bucket(engine, shard, engine->scrub_bucket++);
 	if (engine->scrub_bucket >= shard->pages.bucket_count) {
@@ -76,7 +77,7 @@ uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages)
 
 	tmem_lock(&engine->scrub_lock);
 	while (pages < max_pages && engine->scrub_shard < 1u << engine->shard_bits)
-		pages += scrub_some(engine);
+		pages += scrub_some(engine, max_pages - pages);
 	engine->recovery.scrubbed_pages += pages;
 	if (pages == 0) {
 		/* The next call starts over. */
