@@ -102,45 +102,39 @@ static void freed_slots_come_back_first(void)
 	tmem_engine_close(engine);
 }
 
-/* An extent that is being emptied gives out no slot, and its own make it idle when they go. */
+/* An extent that is being emptied gives out no slot, even those that become free meanwhile. */
 static void closed_extents_stay_closed(void)
 {
 	uint32_t slots = tmem_class_slots(TMEM_CLASS_RAW, SETUP_EXTENT_BYTES);
 	uint32_t count;
 	uint32_t closed;
-	uint32_t kept = 0;
+	tmem_ref elsewhere;
+	tmem_ref kept[2];
 
 	engine = setup_engine("slots", ARENA_BYTES);
 	count = take_all(TMEM_CLASS_RAW);
-	/* The second extent keeps one page, the third two. */
-	for (uint32_t i = slots; i < 3 * slots; i++) {
-		uint32_t place = i % slots;
-
-		if (place == 0 || (place == 1 && i >= 2 * slots))
-			refs[kept++] = refs[i];
-		else
-			tmem_slot_free(engine, refs[i], TMEM_PAGE_BYTES);
-	}
-	CHECK_EQ(kept, 3);
+	CHECK(count > 3 * slots && slots >= 3);
+	/* Of the second extent one page stays, of the third all but one. */
+	kept[0] = refs[slots];
+	for (uint32_t i = slots + 1; i < 2 * slots; i++)
+		tmem_slot_free(engine, refs[i], TMEM_PAGE_BYTES);
+	tmem_slot_free(engine, refs[2 * slots], TMEM_PAGE_BYTES);
 	CHECK_EQ(tmem_extent_close_sparsest(engine, TMEM_CLASS_RAW, 0), TMEM_REF_NONE);
 	closed = tmem_extent_close_sparsest(engine, TMEM_CLASS_RAW, slots);
-	CHECK_EQ(closed, refs[0] >> TMEM_SLOT_BITS);
-	/* Only one free slot is left elsewhere, in the third extent. */
-	refs[count] = tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, 1);
-	CHECK(refs[count] != TMEM_REF_NONE && refs[count] >> TMEM_SLOT_BITS != closed);
-	CHECK_EQ(tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, 1), TMEM_REF_NONE);
-	tmem_extent_reopen(engine, TMEM_CLASS_RAW, closed);
-	refs[count + 1] = tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, 1);
-	CHECK_EQ(refs[count + 1] >> TMEM_SLOT_BITS, closed);
-	tmem_slot_free(engine, refs[count + 1], 1);
-	tmem_slot_free(engine, refs[count], 1);
-	closed = tmem_extent_close_sparsest(engine, TMEM_CLASS_RAW, slots);
-	CHECK_EQ(closed, refs[0] >> TMEM_SLOT_BITS);
+	CHECK_EQ(closed, kept[0] >> TMEM_SLOT_BITS);
+	elsewhere = tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, TMEM_PAGE_BYTES);
+	CHECK_EQ(elsewhere, refs[2 * slots]);
+	CHECK_EQ(tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, TMEM_PAGE_BYTES), TMEM_REF_NONE);
+	/* Not emptied after all: open again. */
+	CHECK(!tmem_extent_finish(engine, TMEM_CLASS_RAW, closed));
+	kept[1] = tmem_slot_alloc_existing(engine, TMEM_CLASS_RAW, TMEM_PAGE_BYTES);
+	CHECK_EQ(kept[1] >> TMEM_SLOT_BITS, closed);
+	tmem_slot_free(engine, kept[1], TMEM_PAGE_BYTES);
+	tmem_slot_free(engine, elsewhere, TMEM_PAGE_BYTES);
+	CHECK_EQ(tmem_extent_close_sparsest(engine, TMEM_CLASS_RAW, slots), closed);
+	tmem_slot_free(engine, kept[0], TMEM_PAGE_BYTES);
 	CHECK_EQ(idle_bytes(), 0);
-	tmem_slot_free(engine, refs[0], TMEM_PAGE_BYTES);
-	CHECK_EQ(idle_bytes(), SETUP_EXTENT_BYTES);
-	/* Reopening what is idle by now does nothing. */
-	tmem_extent_reopen(engine, TMEM_CLASS_RAW, closed);
+	CHECK(tmem_extent_finish(engine, TMEM_CLASS_RAW, closed));
 	CHECK_EQ(idle_bytes(), SETUP_EXTENT_BYTES);
 	tmem_engine_close(engine);
 }

@@ -299,6 +299,7 @@ static void use(struct tmem_engine *engine)
 {
 	struct tmem_client_info info;
 	struct tmem_client *client;
+	struct tmem_shrink_report report;
 	struct tmem_usage usage;
 	uint8_t uuids[4 * TMEM_UUID_BYTES];
 	int64_t uid = -1;
@@ -321,7 +322,7 @@ static void use(struct tmem_engine *engine)
 		use_pool(client, new_pool(client, TMEM_POOL_PERSISTENT));
 		tmem_client_release(client);
 	}
-	tmem_engine_shrink(engine, ARENA_BYTES / 2, NULL);
+	tmem_engine_shrink(engine, ARENA_BYTES / 2, &report);
 	tmem_engine_usage(engine, &usage);
 	CHECK(usage.idle_bytes <= usage.resident_bytes);
 }

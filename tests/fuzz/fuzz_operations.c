@@ -429,6 +429,7 @@ static void operate_on_rest(struct input *input, uint8_t operation)
 {
 	uint8_t choice = next(input);
 	struct pool *pool = &pools[choice % POOLS];
+	struct tmem_shrink_report report;
 
 	switch (operation % 16) {
 	case 0:
@@ -457,7 +458,7 @@ static void operate_on_rest(struct input *input, uint8_t operation)
 		destroy_client(choice % CLIENTS);
 		break;
 	case 9:
-		tmem_engine_shrink(engine, choice * 4096ull, NULL);
+		tmem_engine_shrink(engine, choice * 4096ull, &report);
 		break;
 	case 10:
 		CHECK_EQ(tmem_engine_set_budget(engine, choice * 1024ull, NULL), 0);

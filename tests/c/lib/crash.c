@@ -217,6 +217,7 @@ static void run(const struct crash_scenario *scenario, const char *name, const c
 	double started = now_seconds();
 	cpu_set_t all;
 	cpu_set_t others;
+	int stop;
 
 	CHECK(shared != MAP_FAILED);
 	if (scenario != NULL)
@@ -247,7 +248,10 @@ static void run(const struct crash_scenario *scenario, const char *name, const c
 			recover(result, &shared->world);
 	}
 	result->failures = 1;
-	if (wait_for_stop(&trace, name) == SIGSTOP) {
+	stop = wait_for_stop(&trace, name);
+	if (stop != SIGSTOP) {
+		printf("  %s: can not be prepared (signal %d)\n", name, stop);
+	} else {
 		shared->expected = shared->world;
 		image_watch_start(&trace.watch, shared->world.path);
 		crash_recoverer_start(&trace.recoverer);

@@ -40,6 +40,15 @@ static void get_exclusive(struct world *world)
 	world_get(world, ALPHA_EPHEMERAL, 1, 0);
 }
 
+/* Pages are dated by a clock that ticks once for many puts. */
+static void prepare_older_page(struct world *world)
+{
+	scenario_base(world);
+	for (uint32_t i = 0; i < 200; i++)
+		world_put(world, ALPHA_EPHEMERAL, 1, 1, page_value(PAGE_SAME, 200 + i), TMEM_DONE);
+}
+
+/* Its date changes, so that after recovery, too, it is not the first to be evicted. */
 static void get_shared(struct world *world)
 {
 	world_get(world, BETA_SHARED, 1, 0);
@@ -125,7 +134,7 @@ const struct crash_scenario page_scenarios[] = {
 	 .operate = replace_at_wrap,
 	 .verify = verify_replaced},
 	{.name = "get-exclusive", .prepare = scenario_base, .operate = get_exclusive},
-	{.name = "get-shared", .prepare = scenario_base, .operate = get_shared},
+	{.name = "get-shared", .prepare = prepare_older_page, .operate = get_shared},
 	{.name = "flush-page-persistent",
 	 .prepare = scenario_base,
 	 .operate = flush_page_persistent},

@@ -3,6 +3,7 @@
 #include "scenarios.h"
 
 #include "check.h"
+#include "internal.h"
 
 enum {
 	EXTENT_BYTES = 16 << 10,
@@ -29,12 +30,17 @@ static void verify_evicted(struct world *world)
 
 /* ---- a full arena ----------------------------------------------------------------------- */
 
+/* Eviction makes room for a few pages at a time: the next put must be one that needs it. */
 static void prepare_full_of_ephemeral(struct world *world)
 {
+	const struct tmem_class *raw;
+
 	scenario_base(world);
-	CHECK_EQ(world_fill(world, ALPHA_EPHEMERAL, 8, PAGE_RAW, FIRST_NUMBER, PLENTY), PLENTY);
+	raw = &world->engine->classes[TMEM_CLASS_RAW];
+	for (uint32_t i = 0; scenario_counters(world).evicted < 20 || raw->free_slots != 0; i++)
+		world_put(world, ALPHA_EPHEMERAL, 8, i, page_value(PAGE_RAW, FIRST_NUMBER + i),
+			  TMEM_DONE);
 	remember(world);
-	CHECK(counters_before.evicted > 0);
 }
 
 static void put_evicting(struct world *world)
@@ -42,7 +48,7 @@ static void put_evicting(struct world *world)
 	world_put(world, ALPHA_PERSISTENT, 1, 5, page_value(PAGE_RAW, 100), TMEM_DONE);
 }
 
-/* Eviction from a class of its own empties an extent, which then changes its class. */
+/* There is no extent of this class: one has to be emptied of raw pages first. */
 static void put_evicting_other_class(struct world *world)
 {
 	world_put(world, ALPHA_PERSISTENT, 1, 5, page_value(PAGE_SMALL, 100), TMEM_DONE);
@@ -95,6 +101,46 @@ static void verify_reclaimed(struct world *world)
 {
 	CHECK(world->freed_bytes >= 2 * TMEM_PAGE_BYTES);
 	verify_evicted(world);
+}
+
+/* ---- no room for a row either ----------------------------------------------------------- */
+
+/* Neither a row nor a page can be added, and there is nothing that could be evicted. */
+static void prepare_no_room_for_rows(struct world *world)
+{
+	const struct tmem_class *rows;
+	int client = GAMMA;
+
+	scenario_base(world);
+	world_flush_object(world, ALPHA_EPHEMERAL, 1);
+	world_flush_object(world, ALPHA_SHARED, 1);
+	rows = &world->engine->classes[TMEM_CLASS_ROW];
+	for (; rows->free_slots != 0 && client < WORLD_CLIENTS; client++)
+		world_client_create(world, client);
+	for (int uuid = 1; rows->free_slots != 0 && uuid < WORLD_UUIDS; uuid++)
+		world_auth_add(world, ALPHA, uuid);
+	for (int pool = NEW_POOL; rows->free_slots > 1 && pool < WORLD_POOLS; pool++)
+		world_pool_new(world, pool, ALPHA, true, WORLD_PRIVATE);
+	if (rows->free_slots != 0)
+		world_auth_add(world, BETA, 1);
+	CHECK(rows->free_slots == 0);
+	CHECK(world_fill(world, BETA_PERSISTENT, 8, PAGE_RAW, FIRST_NUMBER, PLENTY) < PLENTY);
+}
+
+static void flush_pool(struct world *world)
+{
+	world_pool_flush(world, ALPHA_PERSISTENT);
+}
+
+/* What is put after the flush must outlive a restart. */
+static void verify_flushed_for_good(struct world *world)
+{
+	world->phase = WORLD_PREPARE;
+	world_put(world, ALPHA_PERSISTENT, 10, 0, page_value(PAGE_RAW, 101), TMEM_DONE);
+	world_close(world);
+	world_open(world);
+	world_get(world, ALPHA_PERSISTENT, 10, 0);
+	CHECK(page_equals(world->operand, page_value(PAGE_RAW, 101)));
 }
 
 /* ---- growing ---------------------------------------------------------------------------- */
@@ -243,8 +289,7 @@ const struct crash_scenario space_scenarios[] = {
 	 .operate = put_evicting,
 	 .verify = verify_evicted,
 	 .max_bytes = SMALL_ARENA_BYTES,
-	 .evicts = true,
-	 .then_recover = true},
+	 .evicts = true},
 	{.name = "put-evicting-other-class",
 	 .prepare = prepare_other_class,
 	 .operate = put_evicting_other_class,
@@ -256,12 +301,18 @@ const struct crash_scenario space_scenarios[] = {
 	 .operate = replace_evicting,
 	 .verify = verify_evicted,
 	 .max_bytes = SMALL_ARENA_BYTES,
-	 .evicts = true},
+	 .evicts = true,
+	 .then_recover = true},
 	{.name = "replace-refused-full",
 	 .prepare = prepare_full_of_persistent,
 	 .operate = replace_refused,
 	 .max_bytes = SMALL_ARENA_BYTES},
 	{.name = "replace-refused-quota", .prepare = prepare_quota, .operate = replace_refused},
+	{.name = "flush-pool-without-room",
+	 .prepare = prepare_no_room_for_rows,
+	 .operate = flush_pool,
+	 .verify = verify_flushed_for_good,
+	 .max_bytes = SMALL_ARENA_BYTES},
 	{.name = "reclaim",
 	 .prepare = prepare_ephemeral,
 	 .operate = reclaim,

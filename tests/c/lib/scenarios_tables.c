@@ -152,7 +152,7 @@ static void prepare_full_table(struct world *world)
 		if (usage.resident_bytes != resident_bytes)
 			break;
 	}
-	tmem_engine_shrink(world->engine, UINT64_MAX, NULL);
+	world_shrink(world, UINT64_MAX);
 	resident_bytes = scenario_usage(world).resident_bytes;
 }
 

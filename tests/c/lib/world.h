@@ -68,6 +68,7 @@ struct world {
 	/* Ephemeral pages that the operation does not name may be gone, too. */
 	bool evicts;
 	int shared_auth_all[WORLD_MOMENTS];
+	struct tmem_client_settings defaults; /* of a new client, as the engine gave them */
 	struct world_client clients[WORLD_CLIENTS];
 	struct world_pool pools[WORLD_POOLS];
 	struct world_page pages[WORLD_PAGES];

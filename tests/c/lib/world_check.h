@@ -8,7 +8,7 @@
 
 #include "world.h"
 
-enum { WORLD_WHY_BYTES = 256 };
+enum { WORLD_WHY_BYTES = 512 };
 
 /* Which of a world's moments a check accepts. */
 enum {

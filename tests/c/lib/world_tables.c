@@ -8,22 +8,21 @@
 void world_client_create(struct world *world, int client)
 {
 	struct world_client *c = &world->clients[client];
-	struct tmem_client_info info;
 	char name[TMEM_CLIENT_NAME_MAX + 1];
 
 	if (world_runs(world)) {
 		world_client_name(client, name);
 		CHECK_EQ(tmem_client_create(world->engine, name, &c->ref), 0);
 	}
-	/* The defaults are read from the engine, not repeated here; they are the same for every
-	 * client, so a prediction takes them from the first. */
-	if (world->phase == WORLD_PREPARE)
+	if (world->phase == WORLD_PREPARE) {
+		struct tmem_client_info info;
+
 		tmem_client_info(c->ref, &info);
-	else
-		info.settings = world->clients[0].state[WORLD_BEFORE].settings;
+		world->defaults = info.settings;
+	}
 	for (int m = world_first_moment(world); world_models(world) && m < WORLD_MOMENTS; m++)
 		c->state[m] =
-			(struct world_client_state){.exists = true, .settings = info.settings};
+			(struct world_client_state){.exists = true, .settings = world->defaults};
 }
 
 static void leave(struct world *world, struct world_pool *pool)
