@@ -253,26 +253,23 @@ class Model:
         """Judges what a get returned (None: a miss)."""
         pool = self.clients[name].pools[pool_id]
         held = pool.find(oid, index)
+        if reason == "gets_empty":
+            demand(answer is None, "B26", "a hit counted as a get on an empty pool")
+            demand(not (pool.persistent and pool.pages), "rule 21", "pages are held")
+            pool.pages.clear()
+            return
         if not pool.served:
+            # The handle is as it was: what missed is the pool, not the page.
             demand(answer is None, "R", "a hit in an unserved shared pool")
-            demand(reason == "gets_unserved", "counters", f"a get unserved counted as {reason}")
+            demand(reason == "gets_unserved", "B26", f"a get unserved counted as {reason}")
             return
         if answer is None:
-            if pool.persistent:
-                demand(held is None, "F", f"a persistent page is missing ({reason})")
+            demand(not (pool.persistent and held), "F", "a persistent page is missing")
+            demand(reason == "gets_missed", "B26", f"a miss counted as {reason}")
+            demand(pool.count() > 0, "rule 21", "a get on an empty pool counted as a miss")
             pool.strike(oid, index)  # C
-            if pool.count() == 0:
-                demand(
-                    reason == "gets_empty" or held is not None, "rule 21", f"counted as {reason}"
-                )
-            else:
-                empty = reason == "gets_empty"
-                demand(not (empty and pool.persistent), "rule 21", "gets_empty with pages held")
-            demand(reason in ("gets_missed", "gets_empty"), "counters", f"a miss: {reason}")
-            if reason == "gets_empty":
-                pool.pages.clear()
             return
-        demand(reason == "gets_hit", "counters", f"a hit counted as {reason}")
+        demand(reason == "gets_hit", "B26", f"a hit counted as {reason}")
         demand(held is not None, "B, C, E or H", "a hit where nothing may be")
         demand(answer == held, "A or F", "a hit returned other contents than the last put's")
         if pool.uuid is None and not pool.persistent:

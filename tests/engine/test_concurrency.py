@@ -188,6 +188,7 @@ def test_freezing_races_with_puts(client: Client, persistent: Pool) -> None:
         for index in stored:
             assert persistent.read(oid(1), index) == A
         client.thaw()
+        persistent.flush()
     assert persistent.put(oid(2), 0, A) is Put.STORED
 
 

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 
 from tests.engine.arenas import allocated_bytes, small_host, take_memory, why_no_mount
 from tests.engine.conftest import MIB, OpenEngine
-from tests.engine.filling import held, put_all
+from tests.engine.filling import fill, held, put_all
 from tests.engine.pages import Kind, oid, page, random_page
 from tmem_host.native import ArenaError, Encoding, Engine, Put, ShrinkReport
 
@@ -33,11 +36,26 @@ def large_engine(path: Path, budget_bytes: int) -> Engine:
 
 
 def available_bytes() -> int:
-    """MemAvailable of the host this test runs on."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("the kernel does not say what is available")
+    """What the kernel of the host this test runs on could give to a process.
+
+    MemAvailable and, since it leaves them out, the free pages on the lists of each CPU: recent
+    kernels keep hundreds of MiB there for a while.
+    """
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    available = re.search(r"^MemAvailable:\s+(\d+) kB$", meminfo(), re.MULTILINE)
+    assert available is not None, "the kernel does not say what is available"
+    on_lists = re.findall(r"^\s+count: +(\d+)$", Path("/proc/zoneinfo").read_text(), re.MULTILINE)
+    return (int(available[1]) << 10) + sum(map(int, on_lists)) * page_bytes
+
+
+def meminfo() -> str:
+    return Path("/proc/meminfo").read_text()
+
+
+def free_bytes(directory: Path) -> int:
+    """What the file system has free."""
+    free = os.statvfs(directory)
+    return free.f_bavail * free.f_frsize
 
 
 @pytest.mark.parametrize("persistent", [True, False])
@@ -144,7 +162,7 @@ def test_shrinking_gives_the_bytes_back_to_the_host(host: Path) -> None:
         client.set(encoding=Encoding.RAW)
         put_all(client.new_pool(), 1, 6000)
         for asked in (1, 1 * MIB, 5 * MIB + 1, 1 << 40):
-            before, free_before = engine.usage(), take_free(host)
+            before, free_before = engine.usage(), free_bytes(host)
             allocated = allocated_bytes(path)
             report = engine.shrink(asked)
             after = engine.usage()
@@ -152,7 +170,7 @@ def test_shrinking_gives_the_bytes_back_to_the_host(host: Path) -> None:
             assert report.returned_bytes >= min(asked, before.freeable_bytes)
             assert before.resident_bytes - after.resident_bytes == report.returned_bytes
             assert allocated - allocated_bytes(path) == report.returned_bytes
-            assert take_free(host) - free_before == report.returned_bytes
+            assert free_bytes(host) - free_before == report.returned_bytes
             evicted = before.ephemeral_pages - after.ephemeral_pages
             assert report.evicted_pages == evicted
         assert engine.usage().ephemeral_pages == 0
@@ -160,31 +178,24 @@ def test_shrinking_gives_the_bytes_back_to_the_host(host: Path) -> None:
         assert engine.usage().freeable_bytes == 0
 
 
-def take_free(directory: Path) -> int:
-    """Bytes that the file system has free."""
-    import os
-
-    free = os.statvfs(directory)
-    return free.f_bavail * free.f_frsize
-
-
 def test_shrinking_shows_in_the_hosts_available_memory(arena_path: Path) -> None:
-    """MemAvailable falls when the arena grows and rises when it shrinks."""
-    size = 512 * MIB
+    """What the host has available rises when the arena shrinks, by about what it says. Others
+    use the machine at the same time, hence the median of some rounds."""
+    size = 256 * MIB
+    risen = []
     with Engine(arena_path, budget_bytes=size, max_bytes=size) as engine:
         client = engine.create_client("guest")
         client.set(encoding=Encoding.RAW)
         pool = client.new_pool()
-        put_all(pool, 1, 1)
-        for index in range(size // 4200):
-            pool.put(oid(2), index, random_page(index % 200))
-        resident = engine.usage().resident_bytes
-        assert resident > 0.9 * size
-        full = available_bytes()
-        report = engine.shrink(size)
-        assert report.returned_bytes > 0.9 * size
-        # Others use the machine, too, but not that much of it in a moment.
-        assert available_bytes() - full > 0.5 * size
+        for _ in range(7):
+            for index in range(size // 4200):
+                pool.put(oid(2), index, random_page(index % 200))
+            assert engine.usage().resident_bytes > 0.9 * size
+            full = available_bytes()
+            report = engine.shrink(size)
+            assert report.returned_bytes > 0.9 * size
+            risen.append((available_bytes() - full) / report.returned_bytes)
+    assert 0.5 < statistics.median(risen) < 1.5, risen
 
 
 def test_persistent_pages_are_moved_out_of_sparse_extents(open_engine: OpenEngine) -> None:
@@ -204,8 +215,9 @@ def test_persistent_pages_are_moved_out_of_sparse_extents(open_engine: OpenEngin
     assert report.moved_pages > 0
     assert report.evicted_pages == 0
     assert report.returned_bytes == before.freeable_bytes
-    tight = len(kept) * 4160
-    assert engine.usage().resident_bytes < tight * 1.15 + 10 * before.extent_bytes
+    extents = -(-len(kept) // 3)  # three such pages to an extent
+    tables = 4  # extents, for the rows of the tables
+    assert engine.usage().resident_bytes <= (extents + tables) * before.extent_bytes
     assert report.held_persistent_bytes == engine.usage().resident_bytes
     assert held(pool, 1, 3000) == kept
 
@@ -258,7 +270,7 @@ def test_a_budget_below_what_is_persistent_is_a_target(open_engine: OpenEngine) 
     usage = engine.usage()
     assert (usage.budget_bytes, usage.ephemeral_pages) == (MIB, 0)
     assert report.held_persistent_bytes >= usage.resident_bytes - MIB
-    assert persistent.put(oid(2), 0, page(Kind.SMALL, 1)) is Put.NO_ROOM
+    assert len(fill(persistent)) < 3  # places that were free already
     assert engine.counters().refused_full == 1
     assert held(persistent, 1, 1000) == set(range(1000))
     persistent.flush_range(oid(1), 100, 900)

@@ -76,18 +76,26 @@ def test_rule_42_a_client_above_its_share_is_evicted_for_its_own_puts(
 
 
 def test_rule_43_without_weights_age_alone_decides(open_engine: OpenEngine) -> None:
-    """Weights of 0 all round: one list for the whole host, oldest first."""
-    engine = open_engine(MIB)
+    """Weights of 0 all round: one order of age for the whole host, oldest first. Between pools
+    ages are compared in steps of 64 puts, within a pool exactly."""
+    step = 64
+    engine = open_engine(16 * MIB)
     pools = [engine.create_client(f"guest {number}").new_pool() for number in range(3)]
-    count = 400
-    for index in range(count):
-        for pool in pools:
-            assert pool.put(oid(1), index, random_page(index))
-    survivors = [held(pool, 1, count) for pool in pools]
-    oldest = [min(found) for found in survivors]
-    assert max(oldest) - min(oldest) <= 1
-    for found in survivors:
-        assert found == set(range(min(found), count))
+    put_times: list[dict[int, int]] = [{} for _ in pools]
+    now = 0
+    for turn in range(6000):
+        # One guest puts all the time, one every other time, one in bursts.
+        for number in {0, 1 - turn % 2, 2 * (turn % 500 < 100)}:
+            assert pools[number].put(oid(1), turn, random_page(turn % 500))
+            put_times[number][turn] = now
+            now += 1
+    oldest = []
+    for pool, times in zip(pools, put_times, strict=True):
+        survivors = [turn for turn in times if pool.read(oid(1), turn) is not None]
+        assert survivors == list(times)[-len(survivors) :]
+        assert len(survivors) < len(times)
+        oldest.append(times[survivors[0]])
+    assert max(oldest) - min(oldest) <= len(pools) * step
 
 
 def test_rule_46_memory_that_goes_back_holds_nothing(
