@@ -144,8 +144,9 @@ struct tmem_recovery {
 
 void tmem_engine_recovery(struct tmem_engine *engine, struct tmem_recovery *ret);
 
-/* Verifies the contents of up to @max_pages pages, going on where the last call stopped; damaged
- * pages are dropped and counted. Returns the pages looked at, 0 once the whole arena was seen. */
+/* Verifies the contents of @max_pages pages, or a few more since it does not stop within a hash
+ * bucket, going on where the last call stopped; damaged pages are dropped and counted. Returns the
+ * pages looked at, 0 once the whole arena was seen. */
 uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages);
 
 /* Sets the policies by name: "lru" is the only eviction policy; admission is "always" or

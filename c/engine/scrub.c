@@ -48,8 +48,9 @@ static uint64_t scrub_bucket(struct tmem_engine *engine, struct tmem_shard *shar
 	return pages;
 }
 
-/* Looks at some buckets of the current shard and moves the cursor on. */
-static uint64_t scrub_some(struct tmem_engine *engine)
+/* Looks at some buckets of the current shard, no more once @max_pages are reached, and moves the
+ * cursor on. */
+static uint64_t scrub_some(struct tmem_engine *engine, uint64_t max_pages)
 {
 	struct tmem_shard *shard = &engine->shards[engine->scrub_shard];
 	uint64_t pages = 0;
@@ -58,7 +59,8 @@ static uint64_t scrub_some(struct tmem_engine *engine)
 	if (shard->pages.bucket_count < engine->scrub_buckets)
 		engine->scrub_bucket = 0;
 	engine->scrub_buckets = shard->pages.bucket_count;
-	for (int i = 0; i < BUCKETS_PER_LOCK && engine->scrub_bucket < shard->pages.bucket_count;
+	for (int i = 0; i < BUCKETS_PER_LOCK && pages < max_pages &&
+			engine->scrub_bucket < shard->pages.bucket_count;
 	     i++)
 		pages += scrub_bucket(engine, shard, engine->scrub_bucket++);
 	if (engine->scrub_bucket >= shard->pages.bucket_count) {
@@ -76,9 +78,9 @@ uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages)
 
 	tmem_lock(&engine->scrub_lock);
 	while (pages < max_pages && engine->scrub_shard < 1u << engine->shard_bits)
-		pages += scrub_some(engine);
+		pages += scrub_some(engine, max_pages - pages);
 	engine->recovery.scrubbed_pages += pages;
-	if (pages == 0) {
+	if (pages == 0 && max_pages != 0) {
 		/* The next call starts over. */
 		engine->recovery.scrub_done = 1;
 		engine->scrub_shard = 0;
