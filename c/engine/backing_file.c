@@ -168,7 +168,8 @@ static int file_init(const char *path, int flags, int create, struct file_backin
 		return tmem_fail(error, -ENOMEM, "%s: out of memory", path);
 	}
 	file->backing.ops = &file_ops;
-	file->fd = open(path, flags | O_CLOEXEC);
+	/* O_NONBLOCK: a named pipe is refused below, not waited for */
+	file->fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);
 	if (file->fd < 0 && errno == ENOENT && create) {
 		code = open_new(file, error);
 		if (code != 0)

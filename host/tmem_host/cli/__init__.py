@@ -15,13 +15,21 @@ from tmem_host.cli import arena
 from tmem_host.native import TmemError
 
 
+class _PrintVersion(argparse.Action):
+    """Like argparse's own, but reads the installed metadata only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        version = importlib.metadata.version("kvm-tmem")
+        print(f"{parser.prog} {version}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
     top = argparse.ArgumentParser(
         prog="tmem", description="Transcendent memory for KVM: the operator's tool."
     )
-    version = importlib.metadata.version("kvm-tmem")
-    top.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    top.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     arena.add_parser(commands)
     return top

@@ -151,9 +151,10 @@ class Engine:
         return record(Recovery, recovery)
 
     def scrub(self, max_pages: int = 4096) -> int:
-        """Verifies the contents of up to `max_pages` pages, going on where the last call stopped.
+        """Verifies the contents of `max_pages` pages or a few more, going on where the last call
+        stopped; damaged ones are dropped.
 
-        Returns the pages looked at, 0 once the whole arena was seen. Damaged ones are dropped.
+        Returns the pages looked at, 0 once the whole arena was seen.
         """
         with self._handle as engine:
             return lib.tmem_engine_scrub(engine, max_pages)

@@ -61,7 +61,7 @@ def test_an_arena_in_use(tmem: Tmem, arena_path: Path) -> None:
     with Engine(arena_path):
         done = tmem("arena", "check", arena_path)
     assert done.returncode == 0
-    assert "in use   yes" in done.stdout
+    assert "in use    yes" in done.stdout
 
 
 def test_damaged_contents_are_found_by_check_alone(tmem: Tmem, arena_path: Path) -> None:
@@ -128,17 +128,17 @@ def test_not_there(tmem: Tmem, arena_path: Path) -> None:
 
 def test_not_a_file(tmem: Tmem, arena_path: Path) -> None:
     arena_path.mkdir()
-    _fails(tmem, arena_path, "not a file")
+    _fails(tmem, arena_path, "not a regular file")
     fifo = arena_path / "fifo"
     os.mkfifo(fifo)
-    _fails(tmem, fifo, "not a file")
-    _fails(tmem, "/dev/null", "not a file")
+    _fails(tmem, fifo, "not a regular file")
+    _fails(tmem, "/dev/null", "not a regular file")
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096, 1 << 20])
 def test_not_an_arena(tmem: Tmem, arena_path: Path, size: int) -> None:
     arena_path.write_bytes(os.urandom(size))
-    _fails(tmem, arena_path, "not an arena")
+    _fails(tmem, arena_path, "not a tmem arena")
 
 
 def test_a_path_with_a_component_that_is_a_file(tmem: Tmem, arena: str) -> None:
