@@ -2,7 +2,6 @@
 #include "arena.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "slots.h"
@@ -19,7 +18,7 @@ static int choose_geometry(struct tmem_arena_header *header, const struct tmem_o
 	uint64_t extent_bytes = options->extent_bytes;
 
 	if (extent_bytes == 0) {
-		extent_bytes = 256 << 10;
+		extent_bytes = 1 << 20;
 		while (extent_bytes < page_bytes || max_bytes / extent_bytes > TMEM_EXTENTS_MAX + 1)
 			extent_bytes *= 2;
 	}
@@ -110,11 +109,8 @@ static int map_window(struct tmem_engine *engine, struct tmem_error *error)
 		mmap(NULL, header->max_extents * sizeof(*engine->extents), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	engine->unreserved_map = malloc(words * sizeof(uint64_t));
-	if (engine->extents == MAP_FAILED || engine->unreserved_map == NULL) {
-		if (engine->extents == MAP_FAILED)
-			engine->extents = NULL;
+	if (engine->extents == NULL || engine->unreserved_map == NULL)
 		return tmem_fail(error, -ENOMEM, "out of memory");
-	}
 	memset(engine->unreserved_map, 0xff, words * sizeof(uint64_t));
 	for (uint64_t extent = header->max_extents; extent < words * 64; extent++)
 		engine->unreserved_map[extent / 64] &= ~(1ull << extent % 64);
@@ -185,7 +181,8 @@ void tmem_arena_close(struct tmem_engine *engine)
 			if (engine->extents[i].free_map != NULL)
 				forget_links(engine, &engine->extents[i]);
 		}
-		munmap(engine->extents, engine->header.max_extents * sizeof(*engine->extents));
+		tmem_sparse_free(engine->extents,
+				 engine->header.max_extents * sizeof(*engine->extents));
 	}
 	free(engine->unreserved_map);
 	tmem_lock_deinit(&engine->arena_lock);
@@ -203,8 +200,7 @@ static int extent_init(struct tmem_engine *engine, uint32_t number, unsigned int
 	extent->class = (uint8_t) class;
 	extent->slots = (uint16_t)tmem_class_slots(class, engine->header.extent_bytes);
 	extent->slot_bytes = tmem_class_slot_bytes(class);
-	extent->contents_offset =
-		TMEM_EXTENT_HEADER_BYTES + extent->slots * tmem_class_record_bytes(class);
+	extent->contents_offset = tmem_class_contents_offset(class, engine->header.extent_bytes);
 	extent->free = extent->slots;
 	extent->cursor = 0;
 	extent->closed = false;
@@ -393,6 +389,16 @@ uint64_t tmem_arena_return_idle(struct tmem_engine *engine, uint64_t bytes)
 		returned += extent_bytes;
 	}
 	return returned;
+}
+
+uint32_t tmem_arena_extents(struct tmem_engine *engine)
+{
+	uint64_t words;
+
+	tmem_lock(&engine->arena_lock);
+	words = (engine->table_reserved_bytes - TMEM_TABLE_OFFSET_BYTES) / sizeof(uint64_t);
+	tmem_unlock(&engine->arena_lock);
+	return (uint32_t)(words < engine->header.max_extents ? words : engine->header.max_extents);
 }
 
 void tmem_arena_return_unused(struct tmem_engine *engine)

@@ -37,6 +37,9 @@ void tmem_extent_release(struct tmem_engine *engine, uint32_t extent);
  * bytes. Takes the arena lock. */
 uint64_t tmem_arena_return_idle(struct tmem_engine *engine, uint64_t bytes);
 
+/* One more than the number of the highest extent that may be in a class. */
+uint32_t tmem_arena_extents(struct tmem_engine *engine);
+
 /* After recovery: returns to the host whatever no extent in use covers. */
 void tmem_arena_return_unused(struct tmem_engine *engine);
 

@@ -93,11 +93,10 @@ static bool contents_sound(struct check *check, const struct tmem_record *record
 			   const struct seen_pool *pool, const char *contents)
 {
 	uint8_t secret[TMEM_SECRET_BYTES];
-	char page[TMEM_PAGE_BYTES];
 
 	tmem_group_secret(&check->header, pool->group_kind, pool->group, secret);
-	return tmem_decode(contents, tmem_commit_length(commit), tmem_commit_encoding(commit),
-			   record->checksum, secret, page);
+	return tmem_verify(contents, tmem_commit_length(commit), tmem_commit_encoding(commit),
+			   record->checksum, secret);
 }
 
 static void check_record(struct check *check, const struct tmem_found_extent *found, uint32_t slot)
@@ -105,10 +104,10 @@ static void check_record(struct check *check, const struct tmem_found_extent *fo
 	struct tmem_arena_report *report = check->report;
 	const struct tmem_record *record =
 		(const struct tmem_record *)(check->buffer + TMEM_EXTENT_HEADER_BYTES) + slot;
-	uint32_t slots = tmem_class_slots(found->class, check->header.extent_bytes);
-	const char *contents = check->buffer + TMEM_EXTENT_HEADER_BYTES +
-			       slots * TMEM_RECORD_BYTES +
-			       slot * tmem_class_slot_bytes(found->class);
+	const char *contents =
+		check->buffer +
+		tmem_class_contents_offset(found->class, check->header.extent_bytes) +
+		slot * tmem_class_slot_bytes(found->class);
 	uint64_t commit = atomic_load(&record->commit);
 	uint8_t mark = tmem_commit_mark(commit);
 	const struct seen_pool *pool;
@@ -173,7 +172,7 @@ static int check_all(struct check *check)
 	report->file_bytes = check->backing->ops->end_bytes(check->backing);
 	report->resident_bytes = check->backing->ops->held_bytes(check->backing);
 	check->buffer = malloc(check->header.extent_bytes);
-	check->pools = calloc(TMEM_NUMBERS_MAX, sizeof(*check->pools));
+	check->pools = tmem_sparse_alloc(TMEM_NUMBERS_MAX * sizeof(*check->pools));
 	if (check->buffer == NULL || check->pools == NULL)
 		return -ENOMEM;
 	code = tmem_extents_read(check->backing, &check->header, &check->extents,
@@ -211,7 +210,7 @@ int tmem_arena_check(const char *path, int contents, struct tmem_arena_report *r
 		tmem_fail(error, code, "%s: %s", path, sentence);
 	}
 	free(check.buffer);
-	free(check.pools);
+	tmem_sparse_free(check.pools, TMEM_NUMBERS_MAX * sizeof(*check.pools));
 	free(check.extents);
 	check.backing->ops->close(check.backing);
 	return code;

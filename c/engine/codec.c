@@ -134,6 +134,26 @@ static bool decompress(const void *contents, uint32_t length_bytes, uint8_t enco
 	}
 }
 
+/* Whether the contents are those that @checksum was made of; decoded into @plain unless raw. */
+static bool verify(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
+		   const uint8_t *secret, void *plain)
+{
+	if (encoding == TMEM_ENCODING_RAW)
+		return length_bytes == TMEM_PAGE_BYTES &&
+		       tmem_hash_page(contents, secret) == checksum;
+	return decompress(contents, length_bytes, encoding, plain) &&
+	       tmem_hash_page(plain, secret) == checksum;
+}
+
+bool tmem_verify(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
+		 const uint8_t *secret)
+{
+	char plain[TMEM_PAGE_BYTES];
+
+	return encoding == TMEM_ENCODING_SAME ||
+	       verify(contents, length_bytes, encoding, checksum, secret, plain);
+}
+
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret, void *page)
 {
@@ -145,15 +165,8 @@ bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, 
 		return true;
 	}
 	/* Verified before the caller's page is touched: a failed get leaves it alone (rule 14). */
-	if (encoding == TMEM_ENCODING_RAW) {
-		if (length_bytes != TMEM_PAGE_BYTES || tmem_hash_page(contents, secret) != checksum)
-			return false;
-		memcpy(page, contents, TMEM_PAGE_BYTES);
-		return true;
-	}
-	if (!decompress(contents, length_bytes, encoding, plain) ||
-	    tmem_hash_page(plain, secret) != checksum)
+	if (!verify(contents, length_bytes, encoding, checksum, secret, plain))
 		return false;
-	memcpy(page, plain, TMEM_PAGE_BYTES);
+	memcpy(page, encoding == TMEM_ENCODING_RAW ? contents : plain, TMEM_PAGE_BYTES);
 	return true;
 }

@@ -31,4 +31,8 @@ void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret, void *page);
 
+/* The same without a page to put the contents into. */
+bool tmem_verify(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
+		 const uint8_t *secret);
+
 #endif

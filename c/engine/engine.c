@@ -107,12 +107,12 @@ static uint64_t shrink(struct tmem_engine *engine, uint64_t bytes,
 
 	while (returned < bytes) {
 		if (!tmem_compact_one(engine, true, &report->moved_pages)) {
-			enum tmem_eviction done = tmem_evict_one(engine, NULL);
-
-			report->evicted_pages += done == TMEM_EVICTED_PAGE;
-			failures = done == TMEM_EVICTED_NONE ? failures + 1 : 0;
-			if (failures > 2)
+			if (tmem_evict_one(engine, NULL)) {
+				report->evicted_pages++;
+				failures = 0;
+			} else if (++failures > 2) {
 				break;
+			}
 		}
 		returned += tmem_arena_return_idle(engine, bytes - returned);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "internal.h"
 
@@ -30,4 +31,18 @@ void *tmem_realloc(struct tmem_engine *engine, void *memory, size_t old_bytes, s
 		memset(grown + old_bytes, 0, new_bytes - old_bytes);
 	atomic_fetch_add_explicit(&engine->heap_bytes, new_bytes - old_bytes, memory_order_relaxed);
 	return grown;
+}
+
+void *tmem_sparse_alloc(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+void tmem_sparse_free(void *memory, size_t bytes)
+{
+	if (memory != NULL)
+		munmap(memory, bytes);
 }

@@ -259,9 +259,7 @@ struct tmem_engine {
 	_Atomic uint32_t *ghosts; /* admission: hashes of pages lately refused */
 
 	struct tmem_lock scrub_lock;
-	uint32_t scrub_shard; /* the next to look at */
-	uint32_t scrub_bucket;
-	uint32_t scrub_buckets;        /* of that shard's page table when last seen */
+	uint32_t scrub_extent;         /* the next to look at */
 	struct tmem_recovery recovery; /* scrub lock once the engine is open */
 
 	_Atomic uint64_t heap_bytes;
@@ -274,6 +272,11 @@ void *tmem_alloc(struct tmem_engine *engine, size_t bytes); /* zeroed; NULL when
 void tmem_free(struct tmem_engine *engine, void *memory, size_t bytes);
 /* Like realloc: the new part is zeroed, on failure NULL and @memory is as before. */
 void *tmem_realloc(struct tmem_engine *engine, void *memory, size_t old_bytes, size_t new_bytes);
+
+/* A zeroed array that costs memory only where it is touched; not counted. NULL when there is no
+ * address space. */
+void *tmem_sparse_alloc(size_t bytes);
+void tmem_sparse_free(void *memory, size_t bytes); /* NULL is allowed */
 
 /* ---- references ---- */
 

@@ -7,46 +7,66 @@
 #include "policy.h"
 #include "slots.h"
 
-enum { BUSY_PAGES_SKIPPED = 8, BUSY_TRIES = 4, FREE_SLOTS_AHEAD = 4, SPARED_PER_PUT = 64 };
+enum { BUSY_PAGES_SKIPPED = 8, BUSY_TRIES = 4, FREE_SLOTS_AHEAD = 4, SPARED_MAX = 64 };
 
-/* Evicts the oldest page of @pool that is not busy, or spares it. Holds the owners lock, so that
- * the pool stays who it is until the page is locked; drops it. */
-static enum tmem_eviction evict_from(struct tmem_engine *engine, struct tmem_pool *pool)
+enum eviction {
+	EVICTED_NONE, /* there was none to be had */
+	EVICTED_PAGE,
+	EVICTED_SPARED, /* one was passed over: try again */
+};
+
+/* Evicts the oldest page of @pool that is not busy, or if it @may_spare spares it. Holds the owners
+ * lock, so that the pool stays who it is until the page is locked; drops it. */
+static enum eviction evict_from(struct tmem_engine *engine, struct tmem_pool *pool, bool may_spare)
 {
 	const struct tmem_policy_eviction *policy =
 		atomic_load_explicit(&engine->eviction, memory_order_acquire);
 	struct tmem_handle handle;
-	enum tmem_eviction done;
+	enum eviction done;
 	tmem_ref ref = TMEM_REF_NONE;
 
 	if (pool != NULL)
 		ref = tmem_list_grab_oldest(engine, pool, &pool->list, BUSY_PAGES_SKIPPED, &handle);
 	tmem_rw_unlock(&engine->owners);
 	if (ref == TMEM_REF_NONE)
-		return TMEM_EVICTED_NONE;
-	if (policy->spare(engine, &handle, ref)) {
+		return EVICTED_NONE;
+	if (may_spare && policy->spare(engine, &handle, ref)) {
 		tmem_list_promote(engine, pool, ref, true);
-		done = TMEM_EVICTED_SPARED;
+		done = EVICTED_SPARED;
 	} else {
 		tmem_page_remove(engine, &handle, ref);
 		atomic_fetch_add_explicit(&pool->evicted, 1, memory_order_relaxed);
-		done = TMEM_EVICTED_PAGE;
+		done = EVICTED_PAGE;
 	}
 	tmem_unlock(&handle.shard->lock);
 	return done;
 }
 
-enum tmem_eviction tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
+bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
 {
-	tmem_read_lock(&engine->owners);
-	return evict_from(engine, atomic_load_explicit(&engine->eviction, memory_order_acquire)
-					  ->choose(engine, requester));
+	enum eviction done = EVICTED_SPARED;
+
+	/* After so many pages that were spared the next one is not. */
+	for (int spared = 0; done == EVICTED_SPARED; spared++) {
+		tmem_read_lock(&engine->owners);
+		done = evict_from(engine,
+				  atomic_load_explicit(&engine->eviction, memory_order_acquire)
+					  ->choose(engine, requester),
+				  spared < SPARED_MAX);
+	}
+	return done == EVICTED_PAGE;
 }
 
-static enum tmem_eviction evict_own(struct tmem_engine *engine, struct tmem_client *client)
+/* The same among the pages charged to @client. */
+static bool evict_own(struct tmem_engine *engine, struct tmem_client *client)
 {
-	tmem_read_lock(&engine->owners);
-	return evict_from(engine, tmem_oldest_pool(engine, client));
+	enum eviction done = EVICTED_SPARED;
+
+	for (int spared = 0; done == EVICTED_SPARED; spared++) {
+		tmem_read_lock(&engine->owners);
+		done = evict_from(engine, tmem_oldest_pool(engine, client), spared < SPARED_MAX);
+	}
+	return done == EVICTED_PAGE;
 }
 
 static bool fits_cap(struct tmem_client *client, uint64_t bytes)
@@ -61,21 +81,16 @@ static bool fits_cap(struct tmem_client *client, uint64_t bytes)
 void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, uint64_t bytes)
 {
 	bool persistent = tmem_pool_persistent(pool);
-	int evicted = 0;
+	struct tmem_client *owner;
 
-	while (persistent || evicted < TMEM_EVICTIONS_PER_PUT) {
-		enum tmem_eviction done;
-
-		/* The owner may change; who it is holds while the owners lock does. */
-		tmem_read_lock(&engine->owners);
-		if (pool->owner == NULL || fits_cap(pool->owner, bytes)) {
-			tmem_rw_unlock(&engine->owners);
+	for (int i = 0; persistent || i < TMEM_EVICTIONS_PER_PUT; i++) {
+		/* Client structs are not freed: should this one have changed hands since, somebody
+		 * else loses a page that could have gone at any time. */
+		tmem_lock(&pool->list_lock);
+		owner = pool->owner;
+		tmem_unlock(&pool->list_lock);
+		if (owner == NULL || fits_cap(owner, bytes) || !evict_own(engine, owner))
 			return;
-		}
-		done = evict_from(engine, tmem_oldest_pool(engine, pool->owner));
-		if (done == TMEM_EVICTED_NONE)
-			return;
-		evicted += done == TMEM_EVICTED_PAGE;
 	}
 }
 
@@ -86,7 +101,7 @@ uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *cli
 	int failures = 0;
 
 	while (before - after < bytes && failures < BUSY_TRIES) {
-		if (evict_own(engine, client) == TMEM_EVICTED_NONE)
+		if (!evict_own(engine, client))
 			failures++;
 		after = atomic_load(&client->ephemeral_bytes);
 		/* others may put at the same time: what they add is not ours to count */
@@ -106,17 +121,10 @@ static uint32_t evict_for(struct tmem_engine *engine, struct tmem_client *reques
 			  unsigned int class)
 {
 	uint32_t evicted = 0;
-	uint32_t spared = 0;
 
-	while (evicted < TMEM_EVICTIONS_PER_PUT && spared < SPARED_PER_PUT) {
-		enum tmem_eviction done = tmem_evict_one(engine, requester);
-
-		if (done == TMEM_EVICTED_NONE)
-			break;
-		spared += done == TMEM_EVICTED_SPARED;
-		evicted += done == TMEM_EVICTED_PAGE;
-		if (done == TMEM_EVICTED_PAGE &&
-		    (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine)))
+	while (evicted < TMEM_EVICTIONS_PER_PUT && tmem_evict_one(engine, requester)) {
+		evicted++;
+		if (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine))
 			break;
 	}
 	return evicted;

@@ -26,14 +26,8 @@ void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, ui
 uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client,
 			     uint64_t bytes);
 
-enum tmem_eviction {
-	TMEM_EVICTED_NONE, /* there was none to be had */
-	TMEM_EVICTED_PAGE,
-	TMEM_EVICTED_SPARED, /* one was passed over, which happens once to a page: try again */
-};
-
-/* Evicts one page chosen by policy. */
-enum tmem_eviction tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
+/* Evicts one page chosen by policy; false when there was none to be had. */
+bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
 
 /*
  * Empties one sparse extent into others of its class; true if one became idle. @eager: even if the

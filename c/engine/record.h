@@ -170,6 +170,13 @@ static inline uint32_t tmem_class_slots(unsigned int class, uint64_t extent_byte
 	return slots < TMEM_SLOTS_MAX ? (uint32_t)slots : TMEM_SLOTS_MAX;
 }
 
+/* Where an extent's contents start: they end with it, which puts raw pages on page boundaries. */
+static inline uint32_t tmem_class_contents_offset(unsigned int class, uint64_t extent_bytes)
+{
+	return (uint32_t)extent_bytes -
+	       tmem_class_slots(class, extent_bytes) * tmem_class_slot_bytes(class);
+}
+
 /* What a page whose encoded contents have @length_bytes costs its client. */
 static inline uint32_t tmem_charge_bytes(uint32_t length_bytes)
 {

@@ -104,6 +104,20 @@ static int adopt_extents(struct tmem_recovery_state *state)
 	return code;
 }
 
+/* As if every slot held a page: what is too much goes as pages do. */
+static void presize_tables(struct tmem_recovery_state *state)
+{
+	struct tmem_engine *engine = state->engine;
+	uint64_t slots = 0;
+
+	for (uint32_t i = 0; i < state->extent_count; i++)
+		if (state->extents[i].class != TMEM_CLASS_ROW)
+			slots += engine->extents[state->extents[i].number].slots;
+	for (uint32_t i = 0; i < 1u << engine->shard_bits; i++)
+		tmem_table_presize(engine, &engine->shards[i].pages,
+				   (uint32_t)(slots >> engine->shard_bits));
+}
+
 int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 {
 	struct tmem_recovery_state state = {.engine = engine};
@@ -116,6 +130,7 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 		code = tmem_recover_rows(&state);
 	if (code == 0) {
 		order_extents(&state);
+		presize_tables(&state);
 		code = tmem_recover_pages(&state);
 	}
 	if (code == 0) {

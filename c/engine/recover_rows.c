@@ -231,7 +231,7 @@ static int take_rows(struct tmem_recovery_state *state, const struct found_row *
 {
 	struct tmem_engine *engine = state->engine;
 
-	state->emptied = calloc(TMEM_NUMBERS_MAX, sizeof(*state->emptied));
+	state->emptied = tmem_sparse_alloc(TMEM_NUMBERS_MAX * sizeof(*state->emptied));
 	state->doomed_rows = calloc(count + 1, sizeof(*state->doomed_rows));
 	if (state->emptied == NULL || state->doomed_rows == NULL)
 		return -ENOMEM;

@@ -2,18 +2,9 @@
 #include "registry.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "group.h"
 #include "lists.h"
-
-static void *sparse_array(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
 
 int tmem_registry_init(struct tmem_engine *engine)
 {
@@ -22,8 +13,8 @@ int tmem_registry_init(struct tmem_engine *engine)
 	engine->host_row = TMEM_REF_NONE;
 	engine->spare_row = TMEM_REF_NONE;
 	engine->next_serial = 1;
-	engine->clients = sparse_array(TMEM_NUMBERS_MAX * sizeof(*engine->clients));
-	engine->pools = sparse_array(TMEM_NUMBERS_MAX * sizeof(*engine->pools));
+	engine->clients = tmem_sparse_alloc(TMEM_NUMBERS_MAX * sizeof(*engine->clients));
+	engine->pools = tmem_sparse_alloc(TMEM_NUMBERS_MAX * sizeof(*engine->pools));
 	return engine->clients != NULL && engine->pools != NULL ? 0 : -ENOMEM;
 }
 
@@ -54,10 +45,8 @@ void tmem_registry_deinit(struct tmem_engine *engine)
 		tmem_lock_deinit(&engine->pools[i]->list_lock);
 		tmem_free(engine, engine->pools[i], sizeof(struct tmem_pool));
 	}
-	if (engine->clients != NULL)
-		munmap(engine->clients, TMEM_NUMBERS_MAX * sizeof(*engine->clients));
-	if (engine->pools != NULL)
-		munmap(engine->pools, TMEM_NUMBERS_MAX * sizeof(*engine->pools));
+	tmem_sparse_free(engine->clients, TMEM_NUMBERS_MAX * sizeof(*engine->clients));
+	tmem_sparse_free(engine->pools, TMEM_NUMBERS_MAX * sizeof(*engine->pools));
 	tmem_lock_deinit(&engine->control);
 	tmem_rwlock_deinit(&engine->owners);
 }

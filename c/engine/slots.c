@@ -186,6 +186,37 @@ void tmem_extent_settle(struct tmem_engine *engine, uint32_t number)
 		join_class(engine, &engine->classes[extent->class], number);
 }
 
+static void close_locked(struct tmem_engine *engine, struct tmem_class *class, uint32_t number)
+{
+	struct tmem_extent *extent = &engine->extents[number];
+
+	if (extent->free > 0)
+		partial_remove(engine, class, number);
+	add(&class->free_slots, -(uint32_t)extent->free);
+	extent->closed = true;
+}
+
+int tmem_extent_close(struct tmem_engine *engine, uint32_t number)
+{
+	_Atomic uint64_t *word = &engine->extent_table[number];
+	int class_number = tmem_extent_class(number, atomic_load(word));
+	struct tmem_class *class;
+
+	if (class_number < 0 || class_number == TMEM_CLASS_ROW)
+		return -1;
+	class = &engine->classes[class_number];
+	tmem_lock(&class->lock);
+	/* An extent leaves its class with the class lock held: if the word still stands, it has
+	 * not. */
+	if (atomic_load(word) != tmem_extent_word(number, (unsigned int)class_number) ||
+	    engine->extents[number].closed)
+		class_number = -1;
+	else
+		close_locked(engine, class, number);
+	tmem_unlock(&class->lock);
+	return class_number;
+}
+
 uint32_t tmem_extent_close_sparsest(struct tmem_engine *engine, unsigned int class_number,
 				    uint32_t max_used)
 {
@@ -204,14 +235,10 @@ uint32_t tmem_extent_close_sparsest(struct tmem_engine *engine, unsigned int cla
 		}
 	}
 	if (best != TMEM_REF_NONE) {
-		struct tmem_extent *extent = &engine->extents[best];
-
-		if (atomic_load(&class->free_slots) - extent->free < best_used) {
+		if (atomic_load(&class->free_slots) - engine->extents[best].free < best_used) {
 			best = TMEM_REF_NONE;
 		} else {
-			partial_remove(engine, class, best);
-			add(&class->free_slots, -(uint32_t)extent->free);
-			extent->closed = true;
+			close_locked(engine, class, best);
 		}
 	}
 	tmem_unlock(&class->lock);

@@ -41,8 +41,12 @@ void tmem_extent_settle(struct tmem_engine *engine, uint32_t extent);
  */
 uint32_t tmem_extent_close_sparsest(struct tmem_engine *engine, unsigned int class,
 				    uint32_t max_used);
-/* Ends what close_sparsest began: the extent becomes idle if it is empty (returns true), else it is
- * open again. */
+/* Closes @extent; its class, or -1 if it is in no page class, or closed already. Takes the class
+ * lock. */
+int tmem_extent_close(struct tmem_engine *engine, uint32_t extent);
+
+/* Ends what close or close_sparsest began: the extent becomes idle if it is empty (returns true),
+ * else it is open again. */
 bool tmem_extent_finish(struct tmem_engine *engine, unsigned int class, uint32_t extent);
 
 #endif

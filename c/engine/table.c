@@ -34,6 +34,17 @@ static bool make_room(struct tmem_engine *engine, struct tmem_table *table, uint
 	return true;
 }
 
+void tmem_table_presize(struct tmem_engine *engine, struct tmem_table *table, uint32_t entries)
+{
+	assert(table->entry_count == 0);
+	if (entries <= table->bucket_count)
+		return;
+	if (entries > table->bucket_room && !make_room(engine, table, entries))
+		return;
+	memset(table->buckets, 0xff, entries * sizeof(uint32_t));
+	table->bucket_count = entries;
+}
+
 /* Adds the bucket after the last and moves to it what hashes there from the one it splits. */
 static void grow(struct tmem_engine *engine, struct tmem_table *table,
 		 const struct tmem_table_ops *ops)
@@ -110,8 +121,9 @@ void tmem_table_remove(struct tmem_engine *engine, struct tmem_table *table,
 {
 	*find_link(engine, table, ops, ref, hash) = *ops->link(engine, ref);
 	table->entry_count--;
-	/* Two for one, or a table that is emptied would keep half its buckets. */
-	for (int i = 0; i < 2 && table->entry_count < table->bucket_count / 2 &&
+	/* Not before three of four are empty, so that a table that breathes is left alone; then as
+	 * many for one that an emptied table has given back all. */
+	for (int i = 0; i < 4 && table->entry_count < table->bucket_count / 4 &&
 			table->bucket_count > TMEM_TABLE_BUCKETS_MIN;
 	     i++)
 		shrink(engine, table, ops);

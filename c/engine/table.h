@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A hash table of page references that grows and shrinks by one bucket at a time (linear hashing,
- * Litwin 1980): no insertion ever waits for a whole table to be rehashed, and there is one bucket
- * of four bytes for each entry, never half of them empty.
+ * Litwin 1980): no insertion ever waits for a whole table to be rehashed, and a table that grew has
+ * one bucket of four bytes for each entry, not half of them empty.
  *
  * The table knows only heads of chains. The caller, who has the entries, links them through a
  * field of its own, which the callbacks reach. Everything here needs the lock that guards the
@@ -33,6 +33,9 @@ struct tmem_table_ops {
 /* 0 or -ENOMEM. */
 int tmem_table_init(struct tmem_engine *engine, struct tmem_table *table);
 void tmem_table_deinit(struct tmem_engine *engine, struct tmem_table *table);
+
+/* Gives an empty table the buckets that @entries will need; does nothing without memory. */
+void tmem_table_presize(struct tmem_engine *engine, struct tmem_table *table, uint32_t entries);
 
 static inline uint32_t *tmem_table_bucket(const struct tmem_table *table, uint64_t hash)
 {
