@@ -14,9 +14,14 @@
 #include "scratch.h"
 #include "workload.h"
 
+#ifdef __SANITIZE_THREAD__
+enum { ACTIONS = 12000 }; /* of each actor */
+#else
+enum { ACTIONS = 80000 };
+#endif
+
 enum {
-	ACTIONS = 6000, /* of each actor */
-	OPERATOR_ACTIONS = 400,
+	OPERATOR_ACTIONS = ACTIONS / 12,
 	RACERS = 4, /* threads that use the same handles */
 	RACED_PAGES = 8,
 };
@@ -91,6 +96,12 @@ static void check_counters(const struct tmem_counters *counters)
 	CHECK(counters->gets_hit > 0 && counters->hits_other > 0);
 	CHECK(counters->encoded_same > 0 && counters->encoded_lz4 > 0);
 	CHECK(counters->deduplicated > 0);
+	CHECK(counters->evicted > 0);
+	if (!work.may_refuse)
+		return;
+	CHECK(counters->refused_full > 0 && counters->refused_frozen > 0);
+	CHECK(counters->refused_quota > 0 && counters->refused_admission > 0);
+	CHECK(counters->dup_puts_flushed > 0);
 }
 
 /* Every pool once, and what the engine as a whole says. */
