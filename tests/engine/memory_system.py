@@ -266,12 +266,12 @@ class MemorySystem:
             granted = True
         held.ids_given.add(pool_id)
         if granted and shared is not None:
-            store = self.state.shared.setdefault(shared, Pool(False, shared, []))
-            store.joins.append((client, pool_id))
-            if not held.resumed and not store.served:
+            store = self.state.shared.setdefault(shared, Pool(False, shared, client, []))
+            store.join(client, pool_id)
+            if not held.resumed:
                 store.absent.add(client)
         else:
-            store = Pool(persistent, None, [(client, pool_id)])
+            store = Pool(persistent, None, client, [(client, pool_id)])
         held.pools[pool_id] = store
         return NewPool(pool_id, granted)
 

@@ -59,14 +59,24 @@ class Pool:
 
     persistent: bool
     uuid: UUID | None  # of a shared pool
+    owner: str  # the client its pages are charged to
     joins: list[tuple[str, int]]  # (client, pool id) in the order of joining
     pages: dict[Oid, dict[int, bytes]] = dataclasses.field(default_factory=dict)
     absent: set[str] = dataclasses.field(default_factory=set)  # members that have not resumed
 
-    @property
-    def owner(self) -> str:
-        """The client its pages are charged to: the member that joined first."""
-        return self.joins[0][0]
+    def join(self, name: str, pool_id: int) -> None:
+        self.joins.append((name, pool_id))
+
+    def leave(self, name: str, pool_id: int) -> None:
+        """Empties the pool (R(1)); an owner that is no member any more hands it to the member
+        that joined first."""
+        self.pages.clear()
+        self.joins.remove((name, pool_id))
+        members = [member for member, _ in self.joins]
+        if name not in members:
+            self.absent.discard(name)
+            if members and self.owner == name:
+                self.owner = members[0]
 
     @property
     def served(self) -> bool:
@@ -159,21 +169,18 @@ class Model:
         demand(granted == expected, "I", f"shared is {granted} and should be {expected}")
         client.ids_given.add(pool_id)
         if shared is None or not granted:
-            client.pools[pool_id] = Pool(persistent, None, [(name, pool_id)])
+            client.pools[pool_id] = Pool(persistent, None, name, [(name, pool_id)])
             return
-        pool = self.shared.setdefault(shared, Pool(False, shared, []))
-        pool.joins.append((name, pool_id))
-        if not client.resumed and not pool.served:
+        pool = self.shared.setdefault(shared, Pool(False, shared, name, []))
+        pool.join(name, pool_id)
+        if not client.resumed:
             pool.absent.add(name)
         client.pools[pool_id] = pool
 
     def destroy_pool(self, name: str, pool_id: int) -> None:
         """Destroys a private pool, or leaves a shared one and so empties it (R(1))."""
         pool = self.clients[name].pools.pop(pool_id)
-        pool.pages.clear()
-        pool.joins.remove((name, pool_id))
-        if name not in {member for member, _ in pool.joins}:
-            pool.absent.discard(name)
+        pool.leave(name, pool_id)
         if pool.uuid is not None and not pool.joins:
             del self.shared[pool.uuid]
 

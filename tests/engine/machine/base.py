@@ -121,12 +121,14 @@ class Base(RuleBasedStateMachine):
         owner = self.system.client_view(pool.owner)
         host = self.system.host_view()
         cap, quota = owner.settings.cap_bytes, owner.settings.persistent_quota_bytes
+        # A persistent put evicts whatever it takes, an ephemeral one gives up after some pages.
+        charged = owner.persistent_bytes + (0 if pool.persistent else owner.ephemeral_bytes)
+        evictable = host.freeable_bytes if pool.persistent else host.idle_bytes
+        needed = host.resident_bytes - evictable + host.extent_bytes
         return Limits(
-            # Over the cap the client's own ephemeral pages have to go first.
-            cap=cap != 0 and owner.persistent_bytes + PAGE_COST_BYTES > cap,
+            cap=cap != 0 and charged + PAGE_COST_BYTES > cap,
             quota=quota != 0 and owner.persistent_bytes + PAGE_COST_BYTES > quota,
-            # So have everybody's when the budget is used up.
-            full=host.budget_bytes < host.resident_bytes - host.freeable_bytes + host.extent_bytes,
+            full=needed > host.budget_bytes,
             host=self.squeezed,
         )
 

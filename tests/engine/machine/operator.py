@@ -100,7 +100,7 @@ class Operator(Base):
                 self.reclaim(choose(self.model.clients, client), kib * KIB)
             case "scrub":
                 looked = self.system.scrub(kib)
-                demand(0 <= looked, "scrub", f"looked at {looked} of {kib} pages")
+                demand(0 <= looked <= kib, "scrub", f"looked at {looked} of {kib} pages")
             case "admit":
                 self.model.second_chance = not self.model.second_chance
                 name = "second-chance" if self.model.second_chance else "always"
