@@ -105,9 +105,7 @@ static int map_window(struct tmem_engine *engine, struct tmem_error *error)
 	engine->window = window;
 	engine->extent_table = (_Atomic uint64_t *)(engine->window + TMEM_TABLE_OFFSET_BYTES);
 	/* One struct for each extent that may ever be: address space, touched as they come. */
-	engine->extents =
-		mmap(NULL, header->max_extents * sizeof(*engine->extents), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	engine->extents = tmem_sparse_alloc(header->max_extents * sizeof(*engine->extents));
 	engine->unreserved_map = malloc(words * sizeof(uint64_t));
 	if (engine->extents == NULL || engine->unreserved_map == NULL)
 		return tmem_fail(error, -ENOMEM, "out of memory");

@@ -17,9 +17,10 @@
 	X(puts_stored, "puts of a new page that were stored")                                      \
 	X(puts_replaced, "puts over an existing page that replaced it")                            \
 	X(refused_frozen, "puts refused: the client is frozen")                                    \
-	X(refused_cap, "puts refused: over the client's cap, and nothing of its own to evict")     \
+	X(refused_cap,                                                                             \
+	  "puts refused: over the cap of the pool's owner, and eviction did not help")             \
 	X(refused_quota, "puts refused: over the client's persistent quota")                       \
-	X(refused_full, "puts refused: the budget is used up and nothing could be evicted")        \
+	X(refused_full, "puts refused: the budget is used up, and eviction did not make room")     \
 	X(refused_host, "puts refused: the host had no memory for the arena to grow")              \
 	X(refused_unserved, "puts refused: the shared pool waits for its members")                 \
 	X(refused_admission, "puts refused: by the admission policy")

@@ -256,8 +256,8 @@ int tmem_pool_new(struct tmem_client *client, const uint8_t *uuid, uint32_t untr
 
 /*
  * Destroys a private pool or leaves a shared one. Leaving empties the pool for everyone before it
- * returns (R(1)); the last to leave destroys it; a leaving owner hands the pool to the member that
- * joined first. TMEM_DONE, or TMEM_MISS if there is no such pool.
+ * returns (R(1)); the last to leave destroys it; an owner that leaves with its last join hands
+ * the pool to the member that joined first. TMEM_DONE, or TMEM_MISS if there is no such pool.
  */
 int tmem_pool_destroy(struct tmem_client *client, uint32_t untrusted_pool_id);
 

@@ -29,6 +29,7 @@ int tmem_extents_read(struct tmem_backing *backing, const struct tmem_arena_head
 				  extents * sizeof(*words));
 	for (uint32_t number = 0; code == 0 && number < extents; number++) {
 		uint64_t word = words[number];
+		struct tmem_found_extent *found;
 		int class;
 
 		if (word == 0)
@@ -41,13 +42,12 @@ int tmem_extents_read(struct tmem_backing *backing, const struct tmem_arena_head
 						  sizeof(word));
 			class = word != 0 ? tmem_extent_class(number, word) : -1;
 		}
-		if (class < 0) {
-			(*damaged)++;
-			continue;
-		}
-		(*ret)[*count].number = number;
-		(*ret)[(*count)++].class = (uint32_t) class;
+		found = class < 0 ? &(*ret)[extents - ++*damaged] : &(*ret)[(*count)++];
+		found->number = number;
+		found->class = (uint32_t) class;
 	}
+	/* The damaged ones, put at the end, move up behind the sound ones. */
+	memmove(*ret + *count, *ret + extents - *damaged, *damaged * sizeof(**ret));
 	free(words);
 	return code;
 }
@@ -118,6 +118,19 @@ static void presize_tables(struct tmem_recovery_state *state)
 				   (uint32_t)(slots >> engine->shard_bits));
 }
 
+/* An extent that could not be read is free from now on. */
+static void forget_damaged(struct tmem_recovery_state *state)
+{
+	struct tmem_engine *engine = state->engine;
+
+	for (uint64_t i = 0; i < engine->recovery.damaged_extents; i++) {
+		uint32_t number = state->extents[state->extent_count + i].number;
+
+		if (tmem_arena_reserve_table(engine, number) == 0)
+			atomic_store(&engine->extent_table[number], 0);
+	}
+}
+
 int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 {
 	struct tmem_recovery_state state = {.engine = engine};
@@ -135,6 +148,8 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 	}
 	if (code == 0) {
 		tmem_recover_end_pools(&state);
+		forget_damaged(&state);
+
 		tmem_arena_return_unused(engine);
 		atomic_store(&engine->clock, (state.newest_stamp + 1) & TMEM_STAMP_MASK);
 		engine->recovery.scrub_done = engine->recovery.pages == 0;
@@ -142,7 +157,7 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 		tmem_fail(error, code, "cannot recover the arena: %s", strerror(-code));
 	}
 	free(state.extents);
-	free(state.emptied);
+	tmem_sparse_free(state.emptied, TMEM_NUMBERS_MAX * sizeof(*state.emptied));
 	free(state.losers);
 	free(state.doomed_rows);
 	return code;

@@ -41,7 +41,8 @@ int tmem_recover_pages(struct tmem_recovery_state *state);
 void tmem_recover_end_pools(struct tmem_recovery_state *state);
 
 /* Reads the extent table of the arena behind @backing into *@ret (allocated; to be freed by the
- * caller): the extents in use. Counts those whose class cannot be told in *@damaged. */
+ * caller): @count extents in use, and behind them @damaged ones whose class cannot be told. 0 or a
+ * negative errno. */
 int tmem_extents_read(struct tmem_backing *backing, const struct tmem_arena_header *header,
 		      struct tmem_found_extent **ret, uint32_t *count, uint64_t *damaged);
 
