@@ -156,7 +156,8 @@ struct tmem_member {
 	struct tmem_client *client;
 	uint32_t joined;
 	tmem_ref row;
-	bool resumed; /* control lock */
+	bool resumed;              /* control lock */
+	_Atomic tmem_ref last_hit; /* a hint for fetching ahead; racy on purpose */
 	_Atomic uint64_t counters[sizeof(struct tmem_counters) / sizeof(uint64_t)];
 };
 
