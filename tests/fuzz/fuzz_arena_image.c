@@ -131,7 +131,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 	(void)argc;
 	(void)argv;
-	scratch_path(path, "arena");
+	scratch_memory(path);
 	engine = open_engine(true);
 	CHECK(engine != NULL);
 	CHECK_EQ(tmem_engine_set_shared_auth_all(engine, 1), 0);
@@ -245,7 +245,7 @@ static void damage_field(struct input *input)
 
 static void write_image(const unsigned char *contents, size_t bytes)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = open(path, O_RDWR | O_TRUNC | O_CLOEXEC);
 
 	CHECK(fd >= 0);
 	CHECK_EQ(write(fd, contents, bytes), (ssize_t)bytes);

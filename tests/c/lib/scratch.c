@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,15 +48,6 @@ static void clean_up_and_die(int signal_number)
 	raise(signal_number);
 }
 
-/* A handler that is there already stays: a fuzzer saves its input with it. */
-static void on_death(int signal_number)
-{
-	struct sigaction present;
-
-	if (sigaction(signal_number, NULL, &present) == 0 && present.sa_handler == SIG_DFL)
-		signal(signal_number, clean_up_and_die);
-}
-
 static void make_directory(void)
 {
 	const char *base = getenv("TMEM_TEST_DIR");
@@ -65,9 +57,9 @@ static void make_directory(void)
 		check_failed(__FILE__, __LINE__, "cannot make %s: %s", directory, strerror(errno));
 	owner = getpid();
 	atexit(clean_up);
-	on_death(SIGABRT);
-	on_death(SIGINT);
-	on_death(SIGTERM);
+	signal(SIGABRT, clean_up_and_die);
+	signal(SIGINT, clean_up_and_die);
+	signal(SIGTERM, clean_up_and_die);
 }
 
 void scratch_path(char *path, const char *name)
@@ -75,4 +67,12 @@ void scratch_path(char *path, const char *name)
 	if (directory[0] == '\0')
 		make_directory();
 	snprintf(path, SCRATCH_PATH_BYTES, "%s/%s", directory, name);
+}
+
+void scratch_memory(char *path)
+{
+	int fd = memfd_create("tmem-test", MFD_CLOEXEC);
+
+	CHECK(fd >= 0);
+	snprintf(path, SCRATCH_PATH_BYTES, "/proc/self/fd/%d", fd);
 }

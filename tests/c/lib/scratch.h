@@ -11,4 +11,8 @@ enum { SCRATCH_PATH_BYTES = 128 };
 /* Puts the path of the file @name in @path; nothing is created but the directory. */
 void scratch_path(char *path, const char *name);
 
+/* Puts the path of a new, empty file in memory in @path; it goes with the process. For fuzzers,
+ * which die without cleaning up. */
+void scratch_memory(char *path);
+
 #endif
