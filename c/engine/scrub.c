@@ -79,7 +79,7 @@ uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages)
 	while (pages < max_pages && engine->scrub_shard < 1u << engine->shard_bits)
 		pages += scrub_some(engine, max_pages - pages);
 	engine->recovery.scrubbed_pages += pages;
-	if (pages == 0) {
+	if (pages == 0 && max_pages != 0) {
 		/* The next call starts over. */
 		engine->recovery.scrub_done = 1;
 		engine->scrub_shard = 0;
