@@ -353,6 +353,9 @@ void tmem_extent_release(struct tmem_engine *engine, uint32_t number)
 	tmem_lock(&engine->arena_lock);
 	push_idle(engine, number);
 	tmem_unlock(&engine->arena_lock);
+	/* A budget that was lowered below what was held is met as soon as it can be. */
+	if (atomic_load(&engine->resident_bytes) > atomic_load(&engine->budget_bytes))
+		tmem_arena_return_idle(engine, engine->header.extent_bytes);
 }
 
 uint64_t tmem_arena_return_idle(struct tmem_engine *engine, uint64_t bytes)

@@ -288,14 +288,14 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 	tmem_handle_init(call.engine, &handle, call.pool, oid, index);
 	if (!atomic_load_explicit(&call.pool->served, memory_order_acquire))
 		return refuse(&call, &handle, TMEM_COUNTER(refused_unserved), TMEM_EAGAIN);
-	if (!tmem_pool_persistent(call.pool) && !tmem_admit(call.engine, &handle))
-		return refuse(&call, &handle, TMEM_COUNTER(refused_admission), TMEM_ENOMEM);
 	if (atomic_load_explicit(&client->frozen, memory_order_relaxed)) {
 		/* before room is made for it at others' cost */
 		code = refuse_new_of_frozen(&call, &handle);
 		if (code != 0)
 			return code;
 	}
+	if (!tmem_pool_persistent(call.pool) && !tmem_admit(call.engine, &handle))
+		return refuse(&call, &handle, TMEM_COUNTER(refused_admission), TMEM_ENOMEM);
 	group = atomic_load(&call.pool->group);
 	tmem_encode(data, atomic_load_explicit(&client->encoding, memory_order_relaxed),
 		    atomic_load_explicit(&client->zstd_level, memory_order_relaxed), group->secret,
