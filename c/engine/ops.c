@@ -60,7 +60,8 @@ enum { CACHE_LINE_BYTES = 64 };
 /* What a put is about to commit, in a slot of its own that nobody else knows. */
 struct new_page {
 	tmem_ref ref;
-	bool reference; /* to contents of the group: one reference is counted for us */
+	struct tmem_group *group; /* of the pool as it was looked up */
+	bool reference;           /* to contents of the group: one reference is counted for us */
 	uint32_t length_bytes;
 	struct tmem_encoded encoded;
 };
@@ -145,7 +146,7 @@ static void commit(struct tmem_engine *engine, const struct tmem_call *call,
 
 	if (!page->reference && encoding != TMEM_ENCODING_SAME &&
 	    atomic_load_explicit(&call->client->dedup, memory_order_relaxed))
-		tmem_group_commit(engine, atomic_load(&call->pool->group), page->ref, encoding,
+		tmem_group_commit(engine, page->group, page->ref, encoding,
 				  (uint16_t)page->length_bytes);
 	else
 		atomic_store_explicit(
@@ -163,7 +164,7 @@ static void abandon(struct tmem_engine *engine, const struct tmem_call *call,
 {
 	tmem_slot_free(engine, page->ref, page->reference ? 0 : page->length_bytes);
 	if (page->reference)
-		tmem_group_unrefer(engine, atomic_load(&call->pool->group), page->encoded.checksum,
+		tmem_group_unrefer(engine, page->group, page->encoded.checksum,
 				   tmem_pool_persistent(call->pool));
 }
 
@@ -237,8 +238,7 @@ static int store(const struct tmem_call *call, const struct tmem_handle *handle,
 				      tmem_class_of(stored_bytes), stored_bytes, &code);
 	if (page->ref == TMEM_REF_NONE) {
 		if (page->reference)
-			tmem_group_unrefer(engine, atomic_load(&call->pool->group),
-					   page->encoded.checksum,
+			tmem_group_unrefer(engine, page->group, page->encoded.checksum,
 					   tmem_pool_persistent(call->pool));
 		return refuse(call, handle,
 			      code == -ENOSPC ? TMEM_COUNTER(refused_host)
@@ -277,7 +277,6 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 	     uint64_t index, const void *data)
 {
 	struct tmem_handle handle;
-	struct tmem_group *group;
 	struct tmem_call call;
 	struct new_page page;
 	int held_bytes = -1;
@@ -296,14 +295,14 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 	}
 	if (!tmem_pool_persistent(call.pool) && !tmem_admit(call.engine, &handle))
 		return refuse(&call, &handle, TMEM_COUNTER(refused_admission), TMEM_ENOMEM);
-	group = atomic_load(&call.pool->group);
+	page.group = atomic_load(&call.pool->group);
 	tmem_encode(data, atomic_load_explicit(&client->encoding, memory_order_relaxed),
-		    atomic_load_explicit(&client->zstd_level, memory_order_relaxed), group->secret,
-		    &page.encoded);
+		    atomic_load_explicit(&client->zstd_level, memory_order_relaxed),
+		    page.group->secret, &page.encoded);
 	page.length_bytes = page.encoded.length_bytes;
 	if (page.encoded.encoding != TMEM_ENCODING_SAME &&
 	    atomic_load_explicit(&client->dedup, memory_order_relaxed))
-		held_bytes = tmem_group_refer(call.engine, group, data, page.encoded.checksum,
+		held_bytes = tmem_group_refer(call.engine, page.group, data, page.encoded.checksum,
 					      tmem_pool_persistent(call.pool));
 	page.reference = held_bytes >= 0;
 	if (page.reference)
