@@ -388,6 +388,7 @@ uint64_t tmem_arena_return_idle(struct tmem_engine *engine, uint64_t bytes)
 		atomic_fetch_sub(&engine->resident_bytes, extent_bytes);
 		tmem_unlock(&engine->arena_lock);
 		returned += extent_bytes;
+		atomic_fetch_add(&engine->returned_bytes, extent_bytes);
 	}
 	return returned;
 }

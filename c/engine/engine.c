@@ -102,19 +102,22 @@ static uint64_t held_bytes(struct tmem_engine *engine)
 static uint64_t shrink(struct tmem_engine *engine, uint64_t bytes,
 		       struct tmem_shrink_report *report)
 {
+	uint64_t before = atomic_load(&engine->returned_bytes);
 	uint64_t returned = tmem_arena_return_idle(engine, bytes);
 	int failures = 0;
 
 	while (returned < bytes) {
 		if (!tmem_compact_one(engine, true, &report->moved_pages)) {
-			if (tmem_evict_one(engine, NULL)) {
-				report->evicted_pages++;
-				failures = 0;
-			} else if (++failures > 2) {
+			uint32_t evicted = tmem_evict_one(engine, NULL);
+
+			report->evicted_pages += evicted;
+			failures = evicted > 0 ? 0 : failures + 1;
+			if (failures > 2)
 				break;
-			}
 		}
-		returned += tmem_arena_return_idle(engine, bytes - returned);
+		(void)tmem_arena_return_idle(engine, bytes - returned);
+		/* above the budget, extents go back by themselves as they empty */
+		returned = atomic_load(&engine->returned_bytes) - before;
 	}
 	return returned;
 }

@@ -235,6 +235,7 @@ struct tmem_engine {
 	uint64_t table_reserved_bytes;
 	_Atomic uint64_t resident_bytes; /* extents and tables */
 	_Atomic uint64_t budget_bytes;
+	_Atomic uint64_t returned_bytes; /* given back to the host since the arena was opened */
 
 	/* control lock; clients are written with the owners lock held as well */
 	struct tmem_lock control;

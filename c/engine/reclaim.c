@@ -2,18 +2,36 @@
 #include "reclaim.h"
 
 #include "arena.h"
+#include "group.h"
 #include "lists.h"
 #include "ops.h"
 #include "policy.h"
 #include "slots.h"
 
-enum { BUSY_PAGES_SKIPPED = 8, BUSY_TRIES = 4, FREE_SLOTS_AHEAD = 4, SPARED_MAX = 64 };
+enum {
+	BUSY_PAGES_SKIPPED = 8,
+	BUSY_TRIES = 4,
+	FREE_SLOTS_AHEAD = 4,
+	SPARED_MAX = 64,
+	SHARES_MAX = 512
+};
 
 enum eviction {
 	EVICTED_NONE, /* there was none to be had */
 	EVICTED_PAGE,
-	EVICTED_SPARED, /* one was passed over: try again */
+	EVICTED_SHARE,  /* a page went whose contents others still refer to: hardly any room */
+	EVICTED_SPARED, /* one was passed over */
 };
+
+/* Holds the shard lock. */
+static bool shares_contents(struct tmem_engine *engine, const struct tmem_handle *handle,
+			    tmem_ref ref)
+{
+	uint64_t commit = atomic_load(&tmem_ref_record(engine, ref)->commit);
+
+	return tmem_commit_mark(commit) != TMEM_MARK_PAGE &&
+	       tmem_group_references(engine, atomic_load(&handle->pool->group), ref) > 0;
+}
 
 /* Evicts the oldest page of @pool that is not busy, or if it @may_spare spares it. Holds the owners
  * lock, so that the pool stays who it is until the page is locked; drops it. */
@@ -34,30 +52,33 @@ static enum eviction evict_from(struct tmem_engine *engine, struct tmem_pool *po
 		tmem_list_promote(engine, pool, ref, true);
 		done = EVICTED_SPARED;
 	} else {
+		done = shares_contents(engine, &handle, ref) ? EVICTED_SHARE : EVICTED_PAGE;
 		tmem_page_remove(engine, &handle, ref);
 		atomic_fetch_add_explicit(&pool->evicted, 1, memory_order_relaxed);
-		done = EVICTED_PAGE;
 	}
 	tmem_unlock(&handle.shard->lock);
 	return done;
 }
 
-bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
+uint32_t tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester)
 {
 	enum eviction done = EVICTED_SPARED;
+	uint32_t evicted = 0;
 
 	/* After so many pages that were spared the next one is not. */
-	for (int spared = 0; done == EVICTED_SPARED; spared++) {
+	for (int tries = 0; done == EVICTED_SPARED || (done == EVICTED_SHARE && tries < SHARES_MAX);
+	     tries++) {
 		tmem_read_lock(&engine->owners);
 		done = evict_from(engine,
 				  atomic_load_explicit(&engine->eviction, memory_order_acquire)
 					  ->choose(engine, requester),
-				  spared < SPARED_MAX);
+				  tries < SPARED_MAX);
+		evicted += done == EVICTED_PAGE || done == EVICTED_SHARE;
 	}
-	return done == EVICTED_PAGE;
+	return evicted;
 }
 
-/* The same among the pages charged to @client. */
+/* Evicts one page charged to @client. */
 static bool evict_own(struct tmem_engine *engine, struct tmem_client *client)
 {
 	enum eviction done = EVICTED_SPARED;
@@ -66,7 +87,7 @@ static bool evict_own(struct tmem_engine *engine, struct tmem_client *client)
 		tmem_read_lock(&engine->owners);
 		done = evict_from(engine, tmem_oldest_pool(engine, client), spared < SPARED_MAX);
 	}
-	return done == EVICTED_PAGE;
+	return done != EVICTED_NONE;
 }
 
 static bool fits_cap(struct tmem_client *client, uint64_t bytes)
@@ -116,13 +137,13 @@ static uint32_t free_slots(struct tmem_engine *engine, unsigned int class)
 	return atomic_load_explicit(&engine->classes[class].free_slots, memory_order_relaxed);
 }
 
-/* Evicts until the class has slots to spare or an extent is idle; returns the pages gone. */
+/* Evicts until the class has slots to spare or an extent is idle; returns 0 if nothing went. */
 static uint32_t evict_for(struct tmem_engine *engine, struct tmem_client *requester,
 			  unsigned int class)
 {
 	uint32_t evicted = 0;
 
-	while (evicted < TMEM_EVICTIONS_PER_PUT && tmem_evict_one(engine, requester)) {
+	while (evicted < TMEM_EVICTIONS_PER_PUT && tmem_evict_one(engine, requester) > 0) {
 		evicted++;
 		if (free_slots(engine, class) >= FREE_SLOTS_AHEAD || tmem_arena_has_room(engine))
 			break;

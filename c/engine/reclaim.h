@@ -26,8 +26,9 @@ void tmem_reclaim_for_cap(struct tmem_engine *engine, struct tmem_pool *pool, ui
 uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *client,
 			     uint64_t bytes);
 
-/* Evicts one page chosen by policy; false when there was none to be had. */
-bool tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
+/* Evicts one page chosen by policy; while pages share their contents with others, as many as it
+ * takes until some contents are freed. Returns how many went, 0 when there was none to be had. */
+uint32_t tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
 
 /*
  * Empties one sparse extent into others of its class; true if one became idle. @eager: even if the
