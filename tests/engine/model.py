@@ -248,6 +248,9 @@ class Model:
             for other, code in REFUSALS.items():
                 allowed[other] &= code is answer
         causes = {cause for cause, may_be in allowed.items() if may_be}
+        if client.settings.frozen and surely_absent:
+            # Nothing else is tried for it, and no room is made at others' cost.
+            causes &= {"refused_frozen", "refused_unserved"}
         demand(
             reason in causes or (reason is None and bool(causes)),
             "refusals",
