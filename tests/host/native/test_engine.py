@@ -59,7 +59,7 @@ def test_pages_and_clients_outlive_the_engine(arena_path: Path) -> None:
 
 
 def test_scrubbing_ends(arena_path: Path) -> None:
-    with Engine(arena_path) as engine:
+    with Engine(arena_path, extent_bytes=256 << 10) as engine:
         client = engine.create_client("guest")
         _fill(client, client.new_pool(persistent=True), 200)
     with Engine(arena_path) as engine:
