@@ -9,7 +9,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
-FUZZ_RUNS ?= 20000
+FUZZ_RUNS ?= 5000
 PYTEST_ARGS ?=
 
 BIN := .venv/bin
@@ -61,7 +61,7 @@ $(STUB): $(HEADERS) $(BINDINGS) | .venv/.installed
 
 test: setup lint test-c test-fuzz model test-python
 
-test-fast: FUZZ_RUNS := 2000
+test-fast: FUZZ_RUNS := 1000
 test-fast: setup lint test-c test-fuzz test-python
 
 lint:

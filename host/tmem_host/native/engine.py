@@ -151,8 +151,8 @@ class Engine:
         return record(Recovery, recovery)
 
     def scrub(self, max_pages: int = 4096) -> int:
-        """Verifies the contents of `max_pages` pages or a few more, going on where the last call
-        stopped; damaged ones are dropped.
+        """Verifies the contents of `max_pages` pages and of the rest of the last one's extent,
+        going on where the last call stopped; damaged ones are dropped.
 
         Returns the pages looked at, 0 once the whole arena was seen.
         """

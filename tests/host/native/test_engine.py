@@ -59,9 +59,9 @@ def test_pages_and_clients_outlive_the_engine(arena_path: Path) -> None:
 
 
 def test_scrubbing_ends(arena_path: Path) -> None:
-    with Engine(arena_path) as engine:
+    with Engine(arena_path, extent_bytes=256 << 10) as engine:
         client = engine.create_client("guest")
-        _fill(client, client.new_pool(persistent=True), 50)
+        _fill(client, client.new_pool(persistent=True), 200)
     with Engine(arena_path) as engine:
         assert engine.recovery().scrub_done is False
         assert engine.scrub(0) == 0
@@ -70,9 +70,9 @@ def test_scrubbing_ends(arena_path: Path) -> None:
         while step := engine.scrub(16):
             steps.append(step)
         assert len(steps) > 1
-        assert sum(steps) == 50
+        assert sum(steps) == 200
         recovery = engine.recovery()
-        assert (recovery.scrubbed_pages, recovery.scrub_damaged_pages) == (50, 0)
+        assert (recovery.scrubbed_pages, recovery.scrub_damaged_pages) == (200, 0)
         assert recovery.scrub_done is True
 
 
