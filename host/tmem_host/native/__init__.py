@@ -50,6 +50,7 @@ from tmem_host.native.records import (
     ShrinkReport,
     Usage,
 )
+from tmem_host.native.scrubber import Scrubber
 
 __all__ = [
     "CLIENT_NAME_MAX_BYTES",
@@ -80,6 +81,7 @@ __all__ = [
     "PoolInfo",
     "Put",
     "Recovery",
+    "Scrubber",
     "ShrinkReport",
     "TmemError",
     "TooManyPools",
