@@ -48,6 +48,7 @@ static int format(struct tmem_backing *backing, const struct tmem_options *optio
 		.magic = TMEM_ARENA_MAGIC,
 		.version = TMEM_FORMAT_VERSION,
 	};
+	uint64_t bytes = round_up(TMEM_TABLE_OFFSET_BYTES, backing->page_bytes);
 	int code = choose_geometry(&header, options, backing->page_bytes, error);
 	char *window;
 	void *mapped;
@@ -57,10 +58,9 @@ static int format(struct tmem_backing *backing, const struct tmem_options *optio
 	if (getrandom(header.key, sizeof(header.key), 0) != sizeof(header.key))
 		return tmem_fail(error, -EIO, "no random numbers from the host");
 	header.check = tmem_header_check(&header);
-	code = backing->ops->reserve(backing, 0,
-				     round_up(TMEM_TABLE_OFFSET_BYTES, backing->page_bytes));
+	code = backing->ops->reserve(backing, 0, bytes);
 	if (code == 0)
-		code = backing->ops->map(backing, TMEM_TABLE_OFFSET_BYTES, &mapped);
+		code = backing->ops->map(backing, bytes, &mapped);
 	if (code != 0)
 		return tmem_fail(error, code, "cannot reserve the arena's header: %s",
 				 strerror(-code));
