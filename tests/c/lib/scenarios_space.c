@@ -211,6 +211,31 @@ static void prepare_low_budget(struct world *world)
 	remember(world);
 }
 
+/* An extent of raw pages becomes one of records only: what was contents is where records go. */
+static void prepare_idle_and_no_slot(struct world *world)
+{
+	const struct tmem_class *empty;
+
+	prepare_ephemeral(world);
+	empty = &world->engine->classes[TMEM_CLASS_EMPTY];
+	for (uint32_t i = 0; empty->free_slots != 0; i++)
+		world_put(world, BETA_PERSISTENT, 9, i, page_value(PAGE_SAME, FIRST_NUMBER + i),
+			  TMEM_DONE);
+	world_flush_object(world, ALPHA_EPHEMERAL, 8);
+	remember(world);
+	CHECK(usage_before.idle_bytes > 0);
+}
+
+static void put_same_filled(struct world *world)
+{
+	world_put(world, ALPHA_PERSISTENT, 9, 0, page_value(PAGE_SAME, 100), TMEM_DONE);
+}
+
+static void verify_reused(struct world *world)
+{
+	CHECK_EQ(scenario_usage(world).idle_bytes + EXTENT_BYTES, usage_before.idle_bytes);
+}
+
 static void prepare_idle(struct world *world)
 {
 	prepare_ephemeral(world);
@@ -254,7 +279,7 @@ static void prepare_sparse_shared(struct world *world)
 	remember(world);
 }
 
-/* Rows, too, move out of sparse extents. */
+/* Tables that were large once, beside pages of all kinds. */
 static void prepare_sparse_rows(struct world *world)
 {
 	enum { FIRST = 5 };
@@ -322,6 +347,10 @@ const struct crash_scenario space_scenarios[] = {
 	 .prepare = prepare_full_extents,
 	 .operate = put_growing,
 	 .verify = verify_grown},
+	{.name = "put-into-reused-extent",
+	 .prepare = prepare_idle_and_no_slot,
+	 .operate = put_same_filled,
+	 .verify = verify_reused},
 	{.name = "shrink-idle",
 	 .prepare = prepare_idle,
 	 .operate = shrink_two_extents,
@@ -352,7 +381,7 @@ const struct crash_scenario space_scenarios[] = {
 	 .operate = shrink_two_extents,
 	 .verify = verify_moved,
 	 .then_recover = true},
-	{.name = "move-rows",
+	{.name = "shrink-to-the-last",
 	 .prepare = prepare_sparse_rows,
 	 .operate = shrink_to_the_last,
 	 .verify = verify_something_returned,
