@@ -16,7 +16,7 @@ from typing import Final
 from uuid import UUID
 
 from tests.engine.pages import INDEX_MAX
-from tests.engine.system import Oid, PutAnswer, Settings
+from tests.engine.system import Handle, Oid, PutAnswer, Settings
 
 NO_UUID: Final = UUID(int=2**128 - 1)  # rule 28: names no shared pool
 
@@ -198,10 +198,7 @@ class Model:
 
     def put(
         self,
-        name: str,
-        pool_id: int,
-        oid: Oid,
-        index: int,
+        handle: Handle,
         page: bytes,
         answer: PutAnswer,
         *,
@@ -212,13 +209,15 @@ class Model:
 
         Without a reason (None) any that fits the answer will do.
         """
-        client = self.clients[name]
-        pool = client.pools[pool_id]
-        held = pool.find(oid, index)
+        client = self.clients[handle.client]
+        pool = client.pools[handle.pool]
+        held = pool.find(handle.oid, handle.index)
         # Whether a page was there before: of an ephemeral pool one can only know that none was.
         surely_there = pool.persistent and held is not None
         surely_absent = held is None
-        pool.strike(oid, index)  # B: whatever happened, what was there is not there any more
+        pool.strike(
+            handle.oid, handle.index
+        )  # B: whatever happened, what was there is not there any more
         there = "there" if surely_there else "absent" if surely_absent else "maybe there"
         fact = f"put answered {answer.name}, counted as {reason}, the page was {there}"
 
@@ -228,7 +227,7 @@ class Model:
             demand(not (client.settings.frozen and surely_absent), "rule 48", fact)
             demand(not (reason == "puts_replaced" and surely_absent), "rule 6", fact)
             demand(not (reason == "puts_stored" and surely_there), "rule 6", fact)
-            pool.pages.setdefault(oid, {})[index] = page
+            pool.pages.setdefault(handle.oid, {})[handle.index] = page
             return
 
         demand(reason in REFUSALS or reason is None, "B26", fact)
@@ -257,12 +256,10 @@ class Model:
             f"{fact}; allowed: {sorted(causes)} by {limits}",
         )
 
-    def get(
-        self, name: str, pool_id: int, oid: Oid, index: int, answer: bytes | None, *, reason: str
-    ) -> None:
-        """Judges what a get returned (None: a miss)."""
-        pool = self.clients[name].pools[pool_id]
-        held = pool.find(oid, index)
+    def get(self, handle: Handle, answer: bytes | None, *, reason: str) -> None:
+        """Judges what a get returned (None: a miss); `reason` is the one counter it moved."""
+        pool = self.clients[handle.client].pools[handle.pool]
+        held = pool.find(handle.oid, handle.index)
         if reason == "gets_empty":
             demand(answer is None, "B26", "a hit counted as a get on an empty pool")
             demand(not (pool.persistent and pool.pages), "rule 21", "pages are held")
@@ -277,13 +274,13 @@ class Model:
             demand(not (pool.persistent and held), "F", "a persistent page is missing")
             demand(reason == "gets_missed", "B26", f"a miss counted as {reason}")
             demand(pool.count() > 0, "rule 21", "a get on an empty pool counted as a miss")
-            pool.strike(oid, index)  # C
+            pool.strike(handle.oid, handle.index)  # C
             return
         demand(reason == "gets_hit", "B26", f"a hit counted as {reason}")
         demand(held is not None, "B, C, E or H", "a hit where nothing may be")
         demand(answer == held, "A or F", "a hit returned other contents than the last put's")
         if pool.uuid is None and not pool.persistent:
-            pool.strike(oid, index)  # D
+            pool.strike(handle.oid, handle.index)  # D
 
     def flush_range(
         self, name: str, pool_id: int, oid: Oid, first: int, count: int, *, found: int

@@ -17,6 +17,21 @@ from typing import Protocol
 Oid = tuple[int, int, int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Handle:
+    """A page as a client names it."""
+
+    client: str
+    pool: int
+    oid: Oid
+    index: int
+
+    @property
+    def words(self) -> tuple[str, int, Oid, int]:
+        """The arguments that name it in the calls of a system."""
+        return (self.client, self.pool, self.oid, self.index)
+
+
 class PutAnswer(enum.Enum):
     """How a put ended. The names are those of `tmem_host.native.Put`."""
 

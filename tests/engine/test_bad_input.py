@@ -7,6 +7,7 @@ import dataclasses
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -219,7 +220,7 @@ def test_a_client_that_was_destroyed_answers_that_it_is_gone(
         client.new_pool,
         client.freeze,
         lambda: client.auth_add(SHARED),
-        *(lambda call=call: call(furnished) for call in DATA_CALLS),  # type: ignore[misc]
+        *(partial(call, furnished) for call in DATA_CALLS),
     ]
     with nothing_changes(engine):
         for call in calls:

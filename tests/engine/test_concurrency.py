@@ -5,23 +5,28 @@ so these threads do meet in the engine; what they must not do is asserted, never
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
+from functools import partial
+
+import pytest
 
 from tests.engine.conftest import MIB, SHARED, OpenEngine
 from tests.engine.filling import held, put_all
 from tests.engine.pages import PAGE_BYTES, oid, random_page
-from tmem_host.native import Client, Engine, FrozenError, Pool, Put, UnknownPool
+from tests.engine.system import Oid
+from tmem_host.native import Client, ClientGone, Engine, FrozenError, Pool, Put, UnknownPool
 
 A, B = random_page(1), random_page(2)
 
 
-def together(*works: Callable[[], None]) -> None:
+def together(*works: Callable[[], object]) -> None:
     """Runs each in a thread of its own, all started at once; the first failure is raised."""
     failures: list[BaseException] = []
     start = threading.Barrier(len(works))
 
-    def run(work: Callable[[], None]) -> None:
+    def run(work: Callable[[], object]) -> None:
         start.wait()
         try:
             work()
@@ -37,39 +42,39 @@ def together(*works: Callable[[], None]) -> None:
         raise failures[0]
 
 
+def use_until_it_is_gone(pool: Pool, number: int, gone: threading.Event) -> None:
+    """Puts and gets pages of one object until the pool is no more."""
+    page = random_page(number)
+
+    def use() -> None:
+        for index in itertools.count():
+            was_gone = gone.is_set()
+            assert pool.put(oid(number), index % 8, page)
+            assert not was_gone, "a put was stored in a pool after it was destroyed"
+            assert pool.read(oid(number), index % 8) in (None, page)
+
+    with pytest.raises(UnknownPool):
+        use()
+
+
+def destroy_in_use(pool: Pool, gone: threading.Event) -> None:
+    while pool.info().pages < 4:
+        pass
+    assert pool.destroy()
+    gone.set()
+
+
 def test_b11_destroying_a_pool_races_with_its_use(engine: Engine, client: Client) -> None:
     """Xen looked the pool up, dropped the lock and took it again. A call either finds the pool
     whole or not at all; no page and no memory of it stays."""
     quiet = engine.usage()
     for turn in range(60):
         pool = client.new_pool(persistent=turn % 2 == 0)
-        pages = [random_page(number) for number in range(4)]
-        destroyed = threading.Event()
-
-        def use(
-            number: int,
-            pool: Pool = pool,
-            pages: list[bytes] = pages,
-            gone: threading.Event = destroyed,
-        ) -> None:
-            index = 0
-            try:
-                while True:
-                    was_gone = gone.is_set()
-                    assert pool.put(oid(number), index % 8, pages[number])
-                    assert not was_gone, "a put was stored in a pool after it was destroyed"
-                    assert pool.read(oid(number), index % 8) in (None, pages[number])
-                    index += 1
-            except UnknownPool:
-                return
-
-        def destroy(pool: Pool = pool, gone: threading.Event = destroyed) -> None:
-            while pool.info().pages < 4:
-                pass
-            assert pool.destroy()
-            gone.set()
-
-        together(*(lambda n=n: use(n) for n in range(4)), destroy)  # type: ignore[misc]
+        gone = threading.Event()
+        together(
+            *(partial(use_until_it_is_gone, pool, number, gone) for number in range(4)),
+            partial(destroy_in_use, pool, gone),
+        )
         usage = engine.usage()
         assert (usage.ephemeral_pages, usage.persistent_pages, usage.objects) == (0, 0, 0)
         assert (usage.slot_bytes, usage.pools) == (quiet.slot_bytes, 0)
@@ -83,16 +88,16 @@ def test_b11_leaving_a_shared_pool_races_with_its_use(
     for member in (client, other):
         member.auth_add(SHARED)
     stays = client.new_pool(shared=SHARED)
+
+    def use() -> None:
+        for index in range(100):
+            assert stays.put(oid(2), index % 10, A)
+            assert stays.read(oid(2), index % 10) in (None, A)
+
     for _ in range(40):
         leaves = other.new_pool(shared=SHARED)
         put_all(leaves, 1, 20)
-
-        def use() -> None:
-            for index in range(100):
-                assert stays.put(oid(2), index % 10, A)
-                assert stays.read(oid(2), index % 10) in (None, A)
-
-        together(use, lambda pool=leaves: pool.destroy())  # type: ignore[misc]
+        together(use, leaves.destroy)
         assert held(stays, 1, 20) == set()
         assert stays.info().members == 1
         assert stays.info().pages == engine.usage().ephemeral_pages
@@ -101,32 +106,44 @@ def test_b11_leaving_a_shared_pool_races_with_its_use(
 
 def test_b11_destroying_a_client_races_with_its_calls(engine: Engine) -> None:
     """Running calls end, later ones are told; nothing of the client stays."""
+
+    def use(guest: Client, pool: Pool, busy: threading.Event) -> None:
+        for index in itertools.count():
+            pool.put(oid(index % 5), index % 16, A)
+            made = guest.new_pool()
+            made.put(oid(1), 0, B)
+            if index % 4:
+                made.destroy()
+            if index == 20:
+                busy.set()
+
+    def use_until_gone(guest: Client, pool: Pool, busy: threading.Event) -> None:
+        with pytest.raises((UnknownPool, ClientGone)):
+            use(guest, pool, busy)
+
+    def destroy(guest: Client, busy: threading.Event) -> None:
+        busy.wait()
+        guest.destroy()
+
     for turn in range(30):
         guest = engine.create_client(f"guest {turn}")
-        pool = guest.new_pool(persistent=True)
-
-        def use(guest: Client = guest, pool: Pool = pool) -> None:
-            try:
-                for index in range(10_000):
-                    pool.put(oid(index % 5), index % 16, A)
-                    guest.new_pool().put(oid(1), 0, B)
-            except (UnknownPool, Exception) as error:
-                assert type(error).__name__ in ("UnknownPool", "ClientGone"), error
-
-        together(use, use, lambda guest=guest: guest.destroy())  # type: ignore[misc]
+        pool, busy = guest.new_pool(persistent=True), threading.Event()
+        use_it = partial(use_until_gone, guest, pool, busy)
+        together(use_it, use_it, partial(destroy, guest, busy))
         usage = engine.usage()
         assert (usage.clients, usage.pools, usage.objects) == (0, 0, 0)
         assert (usage.ephemeral_pages, usage.persistent_pages) == (0, 0)
+
+
+def store(pool: Pool, name: Oid, index: int, page: bytes) -> None:
+    assert pool.put(name, index, page) is Put.STORED
 
 
 def test_b18_two_puts_racing_on_a_new_object_make_one_object(persistent: Pool) -> None:
     """Each inserted an object of its own, and one of the two pages was lost."""
     for turn in range(300):
         name = oid(turn)
-        together(
-            lambda name=name: put_all_of(persistent, name, 0, A),  # type: ignore[misc]
-            lambda name=name: put_all_of(persistent, name, 1, B),  # type: ignore[misc]
-        )
+        together(partial(store, persistent, name, 0, A), partial(store, persistent, name, 1, B))
         assert persistent.read(name, 0) == A
         assert persistent.read(name, 1) == B
     assert (persistent.info().objects, persistent.info().pages) == (300, 600)
@@ -134,18 +151,11 @@ def test_b18_two_puts_racing_on_a_new_object_make_one_object(persistent: Pool) -
     assert persistent.info().pages == 598
 
 
-def put_all_of(pool: Pool, name: tuple[int, int, int], index: int, page: bytes) -> None:
-    assert pool.put(name, index, page) is Put.STORED
-
-
 def test_b18_two_puts_racing_on_one_new_page_make_one_page(persistent: Pool) -> None:
     """Of two puts on one handle one replaces the other, whichever comes last."""
     for turn in range(300):
         name = oid(turn)
-        together(
-            lambda name=name: put_all_of(persistent, name, 0, A),  # type: ignore[misc]
-            lambda name=name: put_all_of(persistent, name, 0, B),  # type: ignore[misc]
-        )
+        together(partial(store, persistent, name, 0, A), partial(store, persistent, name, 0, B))
         assert persistent.read(name, 0) in (A, B)
     counters, info = persistent.counters(), persistent.info()
     assert (counters.puts_stored, counters.puts_replaced) == (300, 300)
@@ -154,37 +164,36 @@ def test_b18_two_puts_racing_on_one_new_page_make_one_page(persistent: Pool) -> 
 
 def test_freezing_races_with_puts(client: Client, persistent: Pool) -> None:
     """Once freeze has returned no new page is stored and no pool is made; thawing ends that."""
-    for turn in range(50):
-        base = turn * 1000
+
+    def put(stored: list[int], frozen: threading.Event) -> None:
+        for index in range(300):
+            was_frozen = frozen.is_set()
+            answer = persistent.put(oid(1), index, A)
+            assert answer in (Put.STORED, Put.FROZEN)
+            assert not (was_frozen and answer), "stored after freeze had returned"
+            if answer:
+                stored.append(index)
+
+    def make_pools(frozen: threading.Event) -> None:
+        for _ in range(30):
+            was_frozen = frozen.is_set()
+            try:
+                client.new_pool().destroy()
+            except FrozenError:
+                continue
+            assert not was_frozen, "a pool was made after freeze had returned"
+
+    def freeze(frozen: threading.Event) -> None:
+        while not persistent.info().pages:
+            pass
+        client.freeze()
+        frozen.set()
+
+    for _ in range(50):
         stored: list[int] = []
         frozen = threading.Event()
-
-        def put(
-            base: int = base, stored: list[int] = stored, gone: threading.Event = frozen
-        ) -> None:
-            for index in range(base, base + 300):
-                was_frozen = gone.is_set()
-                answer = persistent.put(oid(1), index, A)
-                assert answer in (Put.STORED, Put.FROZEN)
-                assert not (was_frozen and answer), "stored after freeze had returned"
-                if answer:
-                    stored.append(index)
-
-        def make_pools(gone: threading.Event = frozen) -> None:
-            for _ in range(30):
-                was_frozen = gone.is_set()
-                try:
-                    client.new_pool().destroy()
-                except FrozenError:
-                    continue
-                assert not was_frozen, "a pool was made after freeze had returned"
-
-        def freeze(gone: threading.Event = frozen) -> None:
-            client.freeze()
-            gone.set()
-
-        together(put, make_pools, freeze)
-        assert persistent.put(oid(2), base, A) is Put.FROZEN
+        together(partial(put, stored, frozen), partial(make_pools, frozen), partial(freeze, frozen))
+        assert persistent.put(oid(2), 0, A) is Put.FROZEN
         for index in stored:
             assert persistent.read(oid(1), index) == A
         client.thaw()
@@ -223,7 +232,7 @@ def test_changing_settings_races_with_puts_and_gets(open_engine: OpenEngine) -> 
             engine.scrub(100)
             client.reclaim(20_000)
 
-    together(*(lambda c=c, n=n: use(c, n) for n, c in enumerate(clients)), disturb)  # type: ignore[misc]
+    together(*(partial(use, client, number) for number, client in enumerate(clients)), disturb)
     assert engine.counters().damaged == 0
     for client in clients:
         info = client.info()

@@ -21,6 +21,7 @@ from tests.engine.data.make_arena import (
     MAX_BYTES,
     SETTINGS,
     SHARED,
+    make,
 )
 from tmem_host.native import ArenaError, Engine, PoolFlags, check_arena
 
@@ -85,8 +86,6 @@ def test_what_todays_binary_writes_is_what_the_image_holds(
     arena_path: Path, open_engine: OpenEngine
 ) -> None:
     """The script that made the image still makes the same."""
-    from tests.engine.data.make_arena import make
-
     arena_path.write_bytes(make())
     with arena_path.open("r+b") as file:
         file.truncate(MAX_BYTES + EXTENT_BYTES)
@@ -129,9 +128,7 @@ def test_an_arena_of_another_format_is_refused(
     assert image.read_bytes() == before
 
 
-def test_an_unknown_compatible_feature_is_no_obstacle(
-    image: Path, open_engine: OpenEngine
-) -> None:
+def test_an_unknown_compatible_feature_is_no_obstacle(image: Path, open_engine: OpenEngine) -> None:
     """A feature that may be ignored is: the check over the header is right, so this also shows
     that the test above fails for the feature and not for the check."""
 

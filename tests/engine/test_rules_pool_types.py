@@ -7,6 +7,7 @@ The numbers are those of docs/semantics.md.
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import pytest
 
@@ -157,16 +158,16 @@ def test_rule_25_a_destroyed_pool_has_no_pages_and_no_id(
     usage = engine.usage()
     assert (usage.ephemeral_pages, usage.persistent_pages, usage.objects) == (0, 0, 0)
     assert (usage.payload_bytes, usage.slot_bytes, usage.pools) == (0, 0, 0)
-    calls = [
+    calls: list[Callable[[], object]] = [
         lambda: private.put(oid(1), 0, A),
         lambda: private.read(oid(1), 0),
         lambda: private.flush_page(oid(1), 0),
         lambda: private.flush_object(oid(1)),
         lambda: private.flush_range(oid(1), 0, 1),
-        lambda: private.flush(),
-        lambda: private.info(),
-        lambda: private.counters(),
-        lambda: private.serve_empty(),
+        private.flush,
+        private.info,
+        private.counters,
+        private.serve_empty,
     ]
     for call in calls:
         with pytest.raises(UnknownPool):

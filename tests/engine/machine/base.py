@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 def choose(items: Iterable[Item], position: int) -> Item:
     """One of `items`, which must not be empty and can be sorted."""
-    ordered: Sequence[Any] = sorted(items)  # type: ignore[type-var]
+    ordered: Sequence[Any] = sorted(items)
     chosen: Item = ordered[position % len(ordered)]
     return chosen
 

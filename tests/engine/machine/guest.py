@@ -19,7 +19,7 @@ from tests.engine.machine.base import (
 )
 from tests.engine.model import Limits, demand
 from tests.engine.pages import INDICES, OIDS, Kind, page
-from tests.engine.system import Oid, PutAnswer
+from tests.engine.system import Handle, Oid, PutAnswer
 
 # How far a flush of a range goes, in a step that has no number to spare.
 RANGES = {
@@ -84,28 +84,26 @@ class Guest(Base):
 
     # ---- single operations, judged by the model ----------------------------------------------
 
-    def put(self, name: str, pool_id: int, oid: Oid, index: int, kind: Kind, equal: bool) -> None:
-        pool = self.model.clients[name].pools[pool_id]
+    def put(self, handle: Handle, kind: Kind, equal: bool) -> None:
+        pool = self.model.clients[handle.client].pools[handle.pool]
         if not equal:
             self.serial += 1
         contents = page(kind, self.serial % EQUAL_SERIALS if equal else EQUAL_SERIALS + self.serial)
         limits = self.limits(pool)
         owner_before = self.system.client_view(pool.owner)
         before = self.system.counters()
-        answer = self.system.put(name, pool_id, oid, index, contents)
+        answer = self.system.put(*handle.words, contents)
         moved = self.moved(before)
         outcomes = [outcome for outcome in PUT_OUTCOMES if outcome in moved]
         demand(len(outcomes) == 1 and moved[outcomes[0]] == 1, "B26", f"a put moved {moved}")
         dropped = moved.get("dup_puts_flushed", 0)
         demand(dropped == (answer is PutAnswer.DROPPED), "rule 4", f"{answer.name} moved {moved}")
-        self.tally[name].update(outcomes)
-        self.model.put(
-            name, pool_id, oid, index, contents, answer, reason=outcomes[0], limits=limits
-        )
-        handle = (id(pool), oid, index)
-        if outcomes[0] == "puts_replaced" and self.kinds.get(handle, kind) is not kind:
+        self.tally[handle.client].update(outcomes)
+        self.model.put(handle, contents, answer, reason=outcomes[0], limits=limits)
+        place = (id(pool), handle.oid, handle.index)
+        if outcomes[0] == "puts_replaced" and self.kinds.get(place, kind) is not kind:
             self.event("class change")
-        self.kinds[handle] = kind
+        self.kinds[place] = kind
 
         owner = self.system.client_view(pool.owner)
         if answer is PutAnswer.STORED:
@@ -119,14 +117,14 @@ class Guest(Base):
                 f"over its quota: {owner}",
             )
 
-    def get(self, name: str, pool_id: int, oid: Oid, index: int) -> None:
+    def get(self, handle: Handle) -> None:
         before = self.system.counters()
-        answer = self.system.get(name, pool_id, oid, index)
+        answer = self.system.get(*handle.words)
         moved = self.moved(before)
         outcomes = [outcome for outcome in GET_OUTCOMES if outcome in moved]
         demand(len(outcomes) == 1 and moved[outcomes[0]] == 1, "B26", f"a get moved {moved}")
-        self.tally[name].update(outcomes)
-        self.model.get(name, pool_id, oid, index, answer, reason=outcomes[0])
+        self.tally[handle.client].update(outcomes)
+        self.model.get(handle, answer, reason=outcomes[0])
 
     def flush_page(self, name: str, pool_id: int, oid: Oid, index: int) -> None:
         before = self.system.counters()
@@ -162,9 +160,10 @@ class Guest(Base):
         for oid, index in handles:
             self.serial += 1
             contents = page(Kind.SAME, EQUAL_SERIALS + self.serial)
-            answer = self.system.put(name, pool_id, oid, index, contents)
+            handle = Handle(name, pool_id, oid, index)
+            answer = self.system.put(*handle.words, contents)
             answers[answer] += 1
-            self.model.put(name, pool_id, oid, index, contents, answer, reason=None, limits=near)
+            self.model.put(handle, contents, answer, reason=None, limits=near)
         moved = self.moved(before)
         outcomes = {outcome: moved[outcome] for outcome in PUT_OUTCOMES if outcome in moved}
         demand(sum(outcomes.values()) == len(handles), "B26", f"{answers} moved {moved}")
@@ -176,11 +175,12 @@ class Guest(Base):
 
     def run(self, name: str, pool_id: int, burst: list[Step]) -> None:
         for step in burst:
+            handle = Handle(name, pool_id, step.oid, step.index)
             match step.operation:
                 case "put":
-                    self.put(name, pool_id, step.oid, step.index, step.kind, step.equal)
+                    self.put(handle, step.kind, step.equal)
                 case "get":
-                    self.get(name, pool_id, step.oid, step.index)
+                    self.get(handle)
                 case "flush_page":
                     self.flush_page(name, pool_id, step.oid, step.index)
                 case "flush_object":
@@ -222,11 +222,13 @@ class Guest(Base):
         kind=st.sampled_from(Kind),
         equal=st.booleans(),
     )
-    def fill(self, client: int, pool: int, oid: Oid, pages: int, kind: Kind, equal: bool) -> None:
+    def fill(
+        self, *, client: int, pool: int, oid: Oid, pages: int, kind: Kind, equal: bool
+    ) -> None:
         """A run of pages of one kind: what makes room scarce."""
         name, pool_id = self.pool_of_somebody(client, pool)
         for index in range(pages):
-            self.put(name, pool_id, oid, index, kind, equal)
+            self.put(Handle(name, pool_id, oid, index), kind, equal)
 
     @precondition(has_pools)
     @rule(client=pick, pool=pick, objects=st.booleans(), pages=st.integers(600, 1500))
@@ -245,7 +247,7 @@ class Guest(Base):
         """Gets every page that may be in a pool."""
         name, pool_id = self.pool_of_somebody(client, pool)
         for oid, index in self.model.clients[name].pools[pool_id].handles():
-            self.get(name, pool_id, oid, index)
+            self.get(Handle(name, pool_id, oid, index))
 
     @precondition(has_pools)
     @rule(client=pick, other=pick, pool=pick)
