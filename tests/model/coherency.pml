@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Coherency of ephemeral pools: does any get return data that it must not return?
+ *
+ * In: guests with a page cache, staging, an owed flush, a landing buffer and a free miss; a FIFO channel
+ * for each (channel.h) which the host serves when it pleases; the host's shared and private pools, which
+ * may lose a page at any moment; the cluster lock NL/PR/EX with ocfs2's downconverts; a disk; direct I/O;
+ * umount, unload and later load; a node that dies holding EX; a mount without cluster locks; for private
+ * pools a channel that breaks, a service that is killed, resume and new epochs.
+ *
+ * Out, and why that loses nothing:
+ * - One page of one file. The rules speak of one handle, or of one object that is flushed whole; two
+ *   handles meet only in the queue, and a queue filled by another handle's operations looks like one
+ *   filled by this handle's, which is in.
+ * - Contents are version numbers: version v is what the v-th write left.
+ * - The negative summary may say "not there" at any time (get_skipped), which covers every summary.
+ * - Reading ahead is started by a get of the page before; that get is left out, only the part that
+ *   concerns this page is in.
+ * - The cluster converts a lock down whenever no task holds it, asked or not. That allows more than a
+ *   lock manager does.
+ * - Shared pools over a broken channel are the lease's business: lease.pml.
+ */
+#include "rules.h"
+
+#ifndef QL
+#define QL 2			/* entries between guest and host */
+#endif
+#ifndef TOP
+#define TOP 3			/* newest version that is ever written; the disk starts with 1 */
+#endif
+#ifndef READS
+#define READS 2			/* reads by each guest that miss its page cache */
+#endif
+#ifdef SHARED
+#define NG 2
+#else
+#define NG 1
+#endif
+#include "channel.h"
+
+#define NL 0
+#define PR 1
+#define EX 2
+#define ABSENT 0
+#define CLEAN 1
+#define DIRTY 2
+
+/* What the task or the lock thread of a guest is waiting for. */
+#define IDLE 0
+#define READING 1		/* get sent, page locked */
+#define TO_PR 2			/* converting down, waiting for the flush */
+#define TO_NL 3
+#define RECOVERING 4		/* the other node is dead; emptying the pool */
+#define LEAVING 5		/* invalidate_fs sent */
+#define LEFT 6			/* umounting: the mount has no pool any more, kill_sb is to come */
+#define CYCLING 7		/* direct write done, EX taken again, waiting for the flush */
+#define GONE 8			/* umounted, or dead */
+
+/* Which pool a mount uses: 0 is the shared one. A local mount takes no locks, so it gets one of its own. */
+#ifdef LOCAL
+#define UNLOCKED(g) ((g) == 1)
+#define POOL(g) ((RULE_S4 && (g) == 1) -> 1 : 0)
+#else
+#define UNLOCKED(g) false
+#define POOL(g) 0
+#endif
+#ifdef SHARED
+#define WAITS (RULE_M)
+#define MAY_PR(g) (UNLOCKED(g) || lk[g] != NL || lk[1 - (g)] != EX)
+#define MAY_EX(g) (lk[g] == EX || lk[1 - (g)] == NL)
+#else
+#define MAY_PR(g) true
+#define MAY_EX(g) true
+#endif
+#ifdef SKIP
+#define NEEDLESS(g) (!own[g])
+#else
+#define NEEDLESS(g) false
+#endif
+#ifndef DIO
+#define dio 0
+#else
+byte dio;			/* guest 0's direct write: 1 under way, 2 on disk, 3 wants EX again */
+byte dio_ver;
+#endif
+
+byte pool[2];			/* host: version held, 0 for none */
+byte disk = 1, next = 2;
+byte lk[NG], pc[NG], pv[NG], st[NG], reads[NG], landing[NG];
+bool owed[NG], out[NG];		/* out: this mount has no pool (never had, left, unloaded) */
+bool own[NG];			/* a put since the last acknowledged flush */
+bool seen[NG];			/* only without T: some reply said that the host has the page */
+byte newest;			/* scratch, 0 between steps */
+
+/* Ghosts: what the properties compare with. */
+byte cur = 1;			/* newest completed write */
+byte floor[NG] = 1;		/* oldest version that a read by this guest may return */
+byte flushed;			/* newest version that was complete when a flush returned */
+byte put_ver[NG];		/* version of this guest's newest put */
+bool put_failed[NG];		/* it could not be queued */
+byte must[NG];			/* private pool: the only version that a hit may return; 0: it must miss */
+byte why[NG];			/* ... because: 1 flushed, 2 taken by a hit, 3 a put failed */
+
+inline landed_drop(g)
+{
+#if RULE_S
+	landing[g] = 0;
+#endif
+#if RULE_S_WAY
+	turn(g, AHEAD, VOID)
+#endif
+}
+
+/* The newest put or flush that waits in the guest decides before anybody asks the host. */
+inline lookup(g)
+{
+	newest = 0;
+	i = 0;
+	do
+	:: i < n[g] ->
+		if
+		:: op[E(g, i)] == PUT -> newest = ver[E(g, i)]
+		:: op[E(g, i)] == FLUSH || op[E(g, i)] == WFLUSH || op[E(g, i)] == LEAVE -> newest = 255
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	i = 0
+}
+
+inline put_noted(g, v, failed)
+{
+	put_ver[g] = v;
+	put_failed[g] = failed;
+	must[g] = (failed -> 0 : v);
+	why[g] = 3;
+	own[g] = 1
+}
+
+inline shim_flush(g, reason)
+{
+	landed_drop(g);
+	if
+	:: out[g] -> skip
+	:: !out[g] && !owed[g] && !FULL(g) -> append_flush(g)
+	:: else -> owed[g] = RULE_N || owed[g]
+	fi;
+	must[g] = 0;
+	why[g] = reason
+}
+
+inline shim_put(g, v)
+{
+	landed_drop(g);
+	if
+	:: out[g] -> skip
+	:: !out[g] && owed[g] -> put_noted(g, v, 1)
+	:: !out[g] && !owed[g] && !RULE_T && seen[g] -> put_noted(g, v, 0)
+	:: !out[g] && !owed[g] && (RULE_T || !seen[g]) && conn[g] == UP && !FULL(g) ->
+		append(g, PUT, v);
+		put_noted(g, v, 0)
+	:: else ->
+		if
+		:: RULE_L && !FULL(g) -> append_flush(g)
+		:: RULE_L && FULL(g) -> owed[g] = 1
+		:: else
+		fi;
+		put_noted(g, v, 1)
+	fi
+}
+
+inline read_done(g, v)
+{
+	pc[g] = CLEAN;
+	pv[g] = v;
+	st[g] = IDLE;
+	PROP(no_old_read, v >= floor[g])
+}
+
+inline missed(g)
+{
+	printf("STEP who=guest%d op=read from=disk version=%d\n", g, disk);
+	read_done(g, disk)
+}
+
+inline hit(g, v, origin)
+{
+	printf("STEP who=guest%d op=read from=%e version=%d\n", g, origin, v);
+#ifdef SHARED
+	if
+	:: UNLOCKED(g) -> skip
+	:: else ->
+#ifndef DIO	/* while a direct write is under way, either content is right */
+		PROP(failed_put_leaves_nothing, !(put_failed[g] && v < put_ver[g]));
+		PROP(put_put_get, v >= put_ver[g]);
+#endif
+		PROP(flush_is_final, v >= flushed || v >= floor[g])
+	fi;
+#else
+	PROP(hit_is_exclusive, !(must[g] == 0 && why[g] == 2));
+	PROP(failed_put_leaves_nothing, !(must[g] == 0 && why[g] == 3));
+	PROP(flush_is_final, must[g] != 0);
+	PROP(put_put_get, v == must[g]);
+	must[g] = 0;
+	why[g] = 2;
+#endif
+	read_done(g, v)
+}
+
+/* What a wait was for, once the host has answered (or at once, where nothing is waited for). */
+inline waited(g)
+{
+	if
+	:: !out[g] ->
+		flushed = (floor[g] > flushed -> floor[g] : flushed);
+		own[g] = (RULE_F10 -> own[g] : 0)
+	:: else
+	fi;
+	if
+	:: st[g] == TO_PR -> lk[g] = PR; printf("STEP who=lock%d op=downconvert mode=PR\n", g)
+	:: st[g] == TO_NL -> lk[g] = NL; printf("STEP who=lock%d op=downconvert mode=NL\n", g)
+	:: st[g] == RECOVERING -> lk[1 - g] = NL; printf("STEP who=lock%d op=recovered\n", 1 - g)
+#ifdef DIO
+	:: st[g] == CYCLING -> dio_done(g); floor[1] = cur; flushed = cur
+#endif
+	:: else
+	fi;
+	st[g] = IDLE
+}
+
+/* invalidate_inode on a shared pool. Callers made sure of room: waiting for it looks like not having begun. */
+inline invalidate_inode(g, state)
+{
+	st[g] = state;
+	landed_drop(g);
+	if
+	:: out[g] || (NEEDLESS(g) && state != RECOVERING) -> waited(g)
+	:: else ->
+		printf("STEP who=guest%d op=flush object=0 wait=%d\n", g, RULE_M);
+		if
+		:: RULE_M -> append(g, WFLUSH, 0); owed[g] = 0; own[g] = 0
+		:: else -> shim_flush(g, 1); waited(g)
+		fi
+	fi
+}
+
+inline writeback(g)
+{
+	if
+	:: pc[g] == DIRTY ->
+		disk = pv[g];
+		pc[g] = CLEAN;
+		printf("STEP who=guest%d op=writeback version=%d\n", g, disk)
+	:: else
+	fi
+}
+
+inline page_gone(g) { pc[g] = ABSENT; pv[g] = 0 }
+
+#ifdef DIO
+inline dio_done(g)
+{
+	cur = dio_ver;
+	floor[g] = cur;
+	dio = 0;
+	dio_ver = 0;
+	printf("STEP who=guest%d op=direct_write_returns version=%d\n", g, cur)
+}
+
+/* Generic code drops the cached page before and after the write; without F9 only if there is one. */
+inline dio_invalidate(g)
+{
+	if
+	:: pc[g] != ABSENT || RULE_F9 ->
+		printf("STEP who=guest%d op=flush index=0\n", g);
+		shim_flush(g, 1)
+	:: else
+	fi;
+	page_gone(g)
+}
+#endif
+
+/* mtype only so that the trace can name where a hit came from */
+mtype = { host, staging, landed };
+
+proctype guest(byte g)
+{
+end:	do
+	/* --- the reading task: page lock and PR are held from here to the end of the read */
+	:: atomic {
+		st[g] == IDLE && pc[g] == ABSENT && reads[g] < READS && MAY_PR(g) ->
+		d_step {
+			reads[g]++;
+			if
+			:: lk[g] == NL && !UNLOCKED(g) && NG == 2 ->
+				lk[g] = PR;
+				printf("STEP who=lock%d op=grant mode=PR\n", g)
+			:: else
+			fi;
+			lookup(g)
+		}
+		if
+		:: DO(get_skipped) { newest = 0; missed(g) }
+		:: !out[g] && !owed[g] && newest != 0 && newest != 255 ->
+			DO(hit_staged) {
+				printf("STEP who=guest%d op=get\n", g);
+				hit(g, newest, staging);
+				newest = 0;
+				if
+				:: NG == 1 && RULE_D_PRIVATE -> shim_flush(g, 2)
+				:: else
+				fi
+			}
+		:: !out[g] && !owed[g] && newest == 0 && landing[g] != 0 ->
+			DO(hit_landed) {
+				hit(g, landing[g], landed);
+				landing[g] = 0
+			}
+		:: !out[g] && !owed[g] && newest == 0 && landing[g] == 0 && conn[g] == UP && !FULL(g) ->
+			DO(get_sent) {
+				printf("STEP who=guest%d op=get\n", g);
+				append(g, GET, 0);
+				st[g] = READING
+			}
+		fi
+	   }
+	:: atomic { ap[g] > 0 && conn[g] == UP && op[E(g, 0)] == GET && ver[E(g, 0)] != 0 ->
+		DO(hit_host) {
+			newest = ver[E(g, 0)];
+			seen[g] = !RULE_T;
+			pop(g);
+			hit(g, newest, host);
+			newest = 0
+		} }
+	:: atomic { ap[g] > 0 && conn[g] == UP && op[E(g, 0)] == GET && ver[E(g, 0)] == 0 ->
+		DO(miss_host) { pop(g); missed(g) } }
+	:: atomic { RULE_WAIT && st[g] == READING && conn[g] != UP ->
+		DO(get_given_up) { turn(g, GET, NOP); missed(g) } }
+	/* A cached read changes nothing, so it is a step only where it is wrong. */
+	:: atomic { st[g] == IDLE && pc[g] != ABSENT && (lk[g] != NL || NG == 1) && !UNLOCKED(g) && pv[g] < floor[g] ->
+		d_step {
+			printf("STEP who=guest%d op=read from=cache version=%d\n", g, pv[g]);
+			PROP(no_old_read, pv[g] >= floor[g])
+		} }
+
+	/* --- the writing task: a whole page is overwritten, so there is no get before it */
+	:: atomic { (st[g] == IDLE || st[g] == LEAVING) && dio == 0 && next <= TOP && MAY_EX(g) && !UNLOCKED(g) ->
+		DO(write) {
+			if
+			:: NG == 2 && lk[g] != EX -> lk[g] = EX; printf("STEP who=lock%d op=grant mode=EX\n", g)
+			:: else
+			fi;
+			pc[g] = DIRTY;
+			pv[g] = next;
+			next++;
+			cur = pv[g];
+			floor[0] = cur;
+#ifdef SHARED
+			floor[1] = (UNLOCKED(1) -> 0 : cur);
+#endif
+			printf("STEP who=guest%d op=write version=%d\n", g, cur)
+		} }
+	:: atomic { pc[g] == DIRTY && st[g] != READING && st[g] != LEFT -> DO(writeback) { writeback(g) } }
+
+	/* --- reclaim: a page that was read is put, one that was only written is invalidated */
+	:: atomic { pc[g] == CLEAN && st[g] != READING && st[g] != GONE ->
+		if
+		:: DO(put) {
+			printf("STEP who=guest%d op=put version=%d\n", g, pv[g]);
+			shim_put(g, pv[g]);
+			page_gone(g)
+		   }
+		:: DO(flush_page) {
+			printf("STEP who=guest%d op=flush index=0\n", g);
+			shim_flush(g, 1);
+			page_gone(g)
+		   }
+		fi }
+
+	/* --- the shim's own work */
+	:: atomic { owed[g] && conn[g] == UP && !FULL(g) ->
+		DO(owed_paid) {
+			owed[g] = 0;
+			append(g, FLUSH, 0);
+			printf("STEP who=channel%d op=pay_owed\n", g)
+		} }
+	:: atomic { ap[g] > 0 && conn[g] == UP && (op[E(g, 0)] == PUT || op[E(g, 0)] == FLUSH || op[E(g, 0)] == NOP || op[E(g, 0)] == VOID) ->
+		DO(answered) {
+			seen[g] = !RULE_T && (op[E(g, 0)] == PUT || (seen[g] && op[E(g, 0)] != FLUSH));
+			printf("STEP who=channel%d op=answer what=%e\n", g, op[E(g, 0)]);
+			pop(g)
+		} }
+#ifdef RUN_AHEAD
+	/* The get of the page before holds PR, reads and asks for this page too. */
+	:: atomic { st[g] == IDLE && pc[g] == ABSENT && !out[g] && !owed[g] && conn[g] == UP && !FULL(g) && landing[g] == 0 &&
+		    (lk[g] != NL || NG == 1) && reads[g] < READS ->
+		d_step { lookup(g) }
+		if
+		:: newest == 0 && !(n[g] > 0 && op[E(g, 0)] == AHEAD) ->
+			DO(ahead_sent) {
+				append(g, AHEAD, 0);
+				printf("STEP who=guest%d op=get_ahead\n", g)
+			}
+		:: else -> newest = 0
+		fi }
+	:: atomic { ap[g] > 0 && conn[g] == UP && op[E(g, 0)] == AHEAD ->
+		DO(ahead_landed) {
+			landing[g] = ver[E(g, 0)];
+			pop(g);
+			printf("STEP who=channel%d op=answer what=AHEAD version=%d\n", g, landing[g])
+		} }
+#endif
+#ifdef FORGET
+	/* A front end that got the only copy by a hit may drop it, changed or not, and say nothing. */
+	:: atomic { pc[g] == CLEAN && st[g] == IDLE && must[g] == 0 && why[g] == 2 ->
+		DO(forgotten) { page_gone(g); printf("STEP who=guest%d op=forget\n", g) } }
+#endif
+#ifdef SHARED
+	/* --- ocfs2_data_convert_worker: no task holds the lock, and none gets it before the worker is done */
+	:: atomic { st[g] == IDLE && lk[g] == EX && (!FULL(g) || !RULE_M) ->
+		DO(ex_to_pr) {
+			writeback(g);
+			if
+			:: RULE_S1 -> invalidate_inode(g, TO_PR)
+			:: else -> lk[g] = PR; printf("STEP who=lock%d op=downconvert mode=PR\n", g)
+			fi
+		} }
+	:: atomic { st[g] == IDLE && lk[g] != NL && (!FULL(g) || !RULE_M) ->
+		DO(to_nl) {
+			writeback(g);
+			page_gone(g);
+			invalidate_inode(g, TO_NL)
+		} }
+	:: atomic { ap[g] > 0 && op[E(g, 0)] == WFLUSH ->
+		DO(flush_answered) {
+			pop(g);
+			printf("STEP who=channel%d op=answer what=WFLUSH\n", g);
+			waited(g)
+		} }
+#endif
+#if !RULE_LEAVE
+	:: atomic { st[g] == LEAVING && lk[g] != NL ->
+		DO(to_nl_early) {
+			writeback(g);
+			page_gone(g);
+			lk[g] = NL;
+			printf("STEP who=lock%d op=downconvert mode=NL\n", g)
+		} }
+#endif
+#ifdef UMOUNT
+	/* invalidate_fs comes before kill_sb, so what kill_sb writes and drops finds no pool. */
+	:: atomic { g == 0 && st[g] == IDLE && !out[g] && !FULL(g) ->
+		DO(leave) {
+			st[g] = LEAVING;
+			landed_drop(g);
+			owed[g] = 0;
+			out[g] = 1;
+			append(g, LEAVE, 0);
+			printf("STEP who=guest%d op=leave\n", g)
+		} }
+	:: atomic { ap[g] > 0 && op[E(g, 0)] == LEAVE ->
+		pop(g);
+		d_step { landing[g] = 0; own[g] = 0; seen[g] = 0; flushed = cur }
+		if
+		:: DO(umounting) { st[g] = LEFT; printf("STEP who=channel%d op=answer what=LEAVE\n", g) }
+		:: DO(unloaded) { st[g] = IDLE; printf("STEP who=channel%d op=answer what=LEAVE unloaded=1\n", g) }
+		fi }
+	:: atomic { st[g] == LEFT ->
+		DO(umounted) {
+			writeback(g);
+			page_gone(g);
+			lk[g] = NL;
+			st[g] = GONE;
+			printf("STEP who=guest%d op=umounted\n", g)
+		} }
+	/* A backend that is loaded again joins for a mount that lived on without one. */
+	:: atomic { g == 0 && st[g] == IDLE && out[g] && reads[g] < READS ->
+		DO(joined) { out[g] = 0; reads[g]++; printf("STEP who=guest%d op=join\n", g) } }
+#endif
+#ifdef CRASH
+	/* Dead with nothing under way; what is under way is the lease's business. What was not written is lost. */
+	:: atomic { g == 0 && st[g] == IDLE && lk[g] == EX && n[g] == 0 && !owed[g] ->
+		DO(crashed) {
+			page_gone(g);
+			landing[g] = 0;
+			st[g] = GONE;
+			cur = disk;
+			floor[0] = cur;
+			floor[1] = cur;
+			flushed = (flushed < cur -> flushed : cur);
+			printf("STEP who=guest%d op=crash\n", g)
+		} }
+	:: atomic { g == 1 && st[0] == GONE && lk[0] != NL && st[g] == IDLE && !FULL(g) ->
+		DO(recover) {
+			if
+			:: RULE_S3 -> invalidate_inode(g, RECOVERING)
+			:: else -> lk[0] = NL; printf("STEP who=lock0 op=recovered\n")
+			fi
+		} }
+#endif
+#ifdef DIO
+	/* EX is taken and dropped before the write: while it is under way readers elsewhere may hold PR. */
+	:: atomic { g == 0 && st[g] == IDLE && dio == 0 && next <= TOP && MAY_EX(g) ->
+		DO(direct_write) {
+			lk[g] = (NG == 2 -> EX : NL);
+			writeback(g);
+			dio_invalidate(g);
+			dio_ver = next;
+			next++;
+			dio = 1;
+			printf("STEP who=guest%d op=direct_write version=%d\n", g, dio_ver)
+		} }
+	:: atomic { g == 0 && dio == 1 ->
+		DO(direct_on_disk) { disk = dio_ver; dio = 2; printf("STEP who=guest%d op=direct_on_disk version=%d\n", g, disk) } }
+	:: atomic { g == 0 && dio == 2 && st[g] != READING ->
+		DO(direct_done) {
+			dio_invalidate(g);
+			if
+			:: NG == 2 && RULE_S5 -> dio = 3
+			:: else -> dio_done(g)
+			fi
+		} }
+	:: atomic { g == 0 && dio == 3 && st[g] == IDLE && MAY_EX(g) && !FULL(g) ->
+		DO(direct_cycled) {
+			lk[g] = EX;
+#if RULE_S5_CACHE
+			page_gone(g);
+#endif
+			printf("STEP who=lock%d op=grant mode=EX\n", g);
+			invalidate_inode(g, CYCLING)
+		} }
+#endif
+	od
+}
+
+/* One worker of the host for each client; an operation on one handle is atomic under the engine's locks. */
+proctype worker(byte g)
+{
+end:	do
+	:: atomic { ap[g] < n[g] && conn[g] == UP ->
+		DO(applied) {
+			printf("STEP who=host%d op=apply what=%e version=%d\n", g, op[E(g, ap[g])], ver[E(g, ap[g])]);
+			if
+			:: op[E(g, ap[g])] == PUT -> pool[POOL(g)] = ver[E(g, ap[g])]
+			:: op[E(g, ap[g])] == FLUSH || op[E(g, ap[g])] == WFLUSH -> pool[POOL(g)] = 0
+			:: op[E(g, ap[g])] == LEAVE -> pool[POOL(g)] = (RULE_S2 -> 0 : pool[POOL(g)])
+			:: op[E(g, ap[g])] == GET || op[E(g, ap[g])] == AHEAD ->
+				ver[E(g, ap[g])] = pool[POOL(g)];
+				if
+				:: NG == 1 && RULE_D_PRIVATE -> pool[0] = 0
+				:: NG == 2 && !RULE_D_SHARED -> pool[POOL(g)] = 0
+				:: else
+				fi;
+				PROP(shared_hit_stays, NG == 1 || ver[E(g, ap[g])] == 0 || pool[POOL(g)] != 0)
+			:: else
+			fi;
+			ap[g]++
+		} }
+	od
+}
+
+/* What nobody asked for. A put that the host refuses looks like one whose page vanishes at once. */
+proctype fate()
+{
+#ifdef BREAK
+	byte breaks;
+#endif
+	do
+	:: atomic { pool[0] != 0 -> DO(vanished) { pool[0] = 0; printf("STEP who=host0 op=evict\n") } }
+#ifdef BREAK
+	:: atomic { conn[0] == UP && breaks < BREAK ->
+		DO(broken) {
+			breaks++;
+			conn[0] = DOWN;
+			turn(0, AHEAD, VOID);
+			landing[0] = 0;
+			/* What was under way is gone: the device completes what it throws away. */
+			if
+			:: !RULE_STAGED -> drop_all(0)
+			:: else
+			fi;
+			printf("STEP who=channel0 op=break\n")
+		} }
+	:: atomic { conn[0] == DOWN && st[0] != READING ->
+		if
+		:: DO(resumed) { conn[0] = UP; printf("STEP who=channel0 op=resume replay=unapplied\n") }
+		:: DO(restarted) {
+			/* The arena lived, the tag of the last operation did not: all is applied once more. */
+			conn[0] = UP;
+			ap[0] = 0;
+			printf("STEP who=host0 op=kill\nSTEP who=host0 op=restart\nSTEP who=channel0 op=resume replay=all\n")
+		   }
+		:: DO(new_epoch) {
+			conn[0] = UP;
+			drop_all(0);
+			owed[0] = 0;
+			pool[0] = 0;
+			printf("STEP who=channel0 op=new_epoch\n")
+		   }
+		:: DO(ended) { conn[0] = ENDED; printf("STEP who=channel0 op=end\n") }
+		fi }
+#endif
+	:: atomic { timeout ->
+		PROP(every_wait_ends, st[0] == IDLE || st[0] == GONE);
+		PROP(every_wait_ends, NG == 1 || st[NG - 1] == IDLE);
+		PROP(every_wait_ends, conn[0] == ENDED || (n[0] == 0 && !owed[0]));
+		break }
+	od
+}
+
+init
+{
+	atomic {
+		run worker(0);
+		run guest(0);
+#ifdef SHARED
+		run worker(1);
+		run guest(1);
+#ifdef LOCAL
+		floor[1] = 0;
+#endif
+#endif
+		run fate()
+	}
+}
