@@ -7,6 +7,9 @@
  * virtqueue, the socket and the replies under way; where in that line an entry is changes nothing that
  * anybody can observe, only whether the host has applied it and whether the guest knows.
  * An entry that has been applied carries its result in ver[].
+ *
+ * WFLUSH: a flush that somebody waits for. AHEAD: a get that runs ahead; VOID: one whose result is no longer
+ * wanted. OLDPUT: a put whose store was given up; the host cannot tell it from any other.
  */
 #define UP	0
 #define DOWN	1		/* broken; may come back */
@@ -15,7 +18,7 @@
 #define E(g, k)	((g) * QL + (k))
 #define FULL(g)	(n[g] == QL)
 
-mtype = { NOP, PUT, FLUSH, WFLUSH, GET, AHEAD, VOID, LEAVE };
+mtype = { NOP, PUT, OLDPUT, FLUSH, WFLUSH, GET, AHEAD, VOID, LEAVE };
 
 mtype op[NG * QL];
 byte ver[NG * QL];
@@ -80,7 +83,7 @@ inline turn(g, a, b)
 	do
 	:: i < n[g] ->
 		if
-		:: op[E(g, i)] == a -> op[E(g, i)] = b; ver[E(g, i)] = 0
+		:: op[E(g, i)] == a -> op[E(g, i)] = b
 		:: else
 		fi;
 		i++

@@ -58,6 +58,9 @@
 #ifndef RULE_TAGS
 #define RULE_TAGS 1		/* R-e: no resume for a guest whose tags are behind the host's */
 #endif
+#ifndef RULE_CHAIN
+#define RULE_CHAIN 1		/* ... or whose operation under the host's last tag is not the one applied */
+#endif
 
 /* The guest kernel's cures for ocfs2, and direct I/O on any file system. */
 #ifndef RULE_S1
