@@ -17,6 +17,9 @@
  * - Absolute time. Only ages matter; they stop counting at the largest limit they are compared with, so
  *   runs of any length are covered.
  *
+ * - The tokens themselves. A guest that echoes is taken to hold one that is brand new, which keeps the lease
+ *   alive for as long as any token could.
+ *
  * One tick is T_LEASE unless -DT_LEASE says more. GIVEUP_MIN is T_giveup in ticks of the host: a guest waits 4 x T_LEASE of
  * its own clock, so GIVEUP_MIN == T_LEASE is a guest whose clock runs four times too fast.
  */
@@ -73,8 +76,7 @@ byte part;			/* its part in the shared pool: */
 #define IN 0
 #define OUT 1			/* session over; a new epoch may bring it back */
 #define STAYS_OUT 2		/* until the next mount */
-byte token_age;
-bool token_good;		/* of this service instance and session */
+byte proof;			/* age of the newest token whose echo the host has confirmed to it */
 
 /* Host. */
 bool down, expelled;
@@ -96,6 +98,15 @@ byte cur = 1, flushed, fails, get, got;
 #define ECHOES (life == RUNS || (life == PANICKED && !RULE_TASK_ECHO))
 #ifndef QUIET
 #define QUIET 0			/* a node taken for dead puts nothing new */
+#endif
+/*
+ * A node that is cut off kills itself by its own clock. Here that clock runs on while the guest is paused; with
+ * -DSLOW_FENCE it stops with the guest, and each pause puts the fencing off.
+ */
+#ifdef SLOW_FENCE
+#define FENCE_DUE (hb == FENCE)
+#else
+#define FENCE_DUE (hb >= FENCE)
 #endif
 #ifdef SPLIT_GET
 #define GET_STEPS 1		/* anything may happen between looking at the lease and at the page */
@@ -173,7 +184,7 @@ proctype guest()
 		DO(leave) { waiting = ISSUED; leaving = 1; printf("STEP who=guest0 op=leave\n") } }
 	/* A mount made after the last one left has nothing cached and is no zombie. */
 	:: atomic { TASKS && part == STAYS_OUT && lk == NL && !declared && !cut && fails < FAILS ->
-		DO(remounted) { fails++; part = OUT; token_age = 0; expelled = 0; printf("STEP who=guest0 op=mount\n") } }
+		DO(remounted) { fails++; part = OUT; proof = 0; expelled = 0; printf("STEP who=guest0 op=mount\n") } }
 #endif
 	:: atomic { TASKS && waiting == ISSUED && !FULL(0) ->
 		DO(flush_queued) {
@@ -195,20 +206,20 @@ proctype guest()
 			printf("STEP who=channel0 op=answer what=%e\n", op[0]);
 			if
 			:: (op[0] == WFLUSH || op[0] == LEAVE) && waiting == QUEUED -> unlock()
+			:: op[0] == ECHO -> proof = ver[0]
 			:: else
 			fi;
 			pop(0)
 		} }
-	:: atomic { ECHOES && conn[0] == UP && !down && part == IN && member == MEMBER && (token_age != 0 || !token_good) ->
-		DO(token) { token_age = 0; token_good = 1; printf("STEP who=channel0 op=token\n") } }
-	:: atomic { ECHOES && RULE_ECHO_ORDER && conn[0] == UP && part == IN && token_good && token_age < T_EXPEL && waiting != ISSUED &&
+	:: atomic { ECHOES && RULE_ECHO_ORDER && conn[0] == UP && part == IN && waiting != ISSUED &&
 		    !FULL(0) && !(n[0] > 0 && op[E(0, n[0] - 1)] == ECHO) ->
-		DO(echo) { append(0, ECHO, token_age); printf("STEP who=guest0 op=echo age=%d\n", token_age) } }
-	:: atomic { ECHOES && !RULE_ECHO_ORDER && conn[0] == UP && part == IN && token_good && !down && member == MEMBER && echo_age != token_age ->
-		DO(mutant_echo_overtakes) { echo_age = token_age; printf("STEP who=guest0 op=echo age=%d\nSTEP who=host0 op=apply what=ECHO\n", token_age) } }
+		DO(echo) { append(0, ECHO, 0); printf("STEP who=guest0 op=echo\n") } }
+	:: atomic { ECHOES && !RULE_ECHO_ORDER && conn[0] == UP && part == IN && !down && member == MEMBER && echo_age != 0 &&
+		    !(RULE_STICKY && echo_age >= T_EXPEL) ->
+		DO(mutant_echo_overtakes) { echo_age = 0; proof = 0; printf("STEP who=guest0 op=echo\nSTEP who=host0 op=apply what=ECHO\n") } }
 	/* What was sent before the break is lost, the echo after it is not: the device throws away in silence. */
-	:: atomic { !RULE_INSTANCE && TASKS && conn[0] == DOWN && !down && part == IN && member != NO_MEMBER && waiting != ISSUED && token_age < T_EXPEL ->
-		DO(mutant_old_token) { member = MEMBER; echo_age = token_age; printf("STEP who=guest0 op=echo age=%d\nSTEP who=host0 op=apply what=ECHO\n", token_age) } }
+	:: atomic { !RULE_INSTANCE && TASKS && conn[0] == DOWN && !down && part == IN && member != NO_MEMBER && waiting != ISSUED && echo_age < T_EXPEL ->
+		DO(mutant_old_token) { member = MEMBER; echo_age = 0; printf("STEP who=guest0 op=echo\nSTEP who=host0 op=apply what=ECHO\n") } }
 	:: atomic { TASKS && conn[0] == UP && !down && part == IN && member == NO_MEMBER ->
 		DO(told_over) {
 			/* The pool is empty and nothing of this session will be taken, which is what was waited for. */
@@ -228,11 +239,11 @@ proctype guest()
 			turn(0, ECHO, NOP)
 		}
 		if
-		:: member != NO_MEMBER && !(RULE_AGE && token_age >= T_EXPEL) && !(RULE_STICKY && echo_age >= T_EXPEL) ->
+		:: member != NO_MEMBER && !(RULE_AGE && proof >= T_EXPEL) && !(RULE_STICKY && echo_age >= T_EXPEL) ->
 			DO(resumed) {
 				printf("STEP who=channel0 op=resume replay=%d\n", n[0]);
 				if
-				:: member == AWAITED -> ap[0] = 0; echo_age = T_LEASE; token_good = 0
+				:: member == AWAITED -> ap[0] = 0; echo_age = T_LEASE
 				:: else
 				fi;
 				member = MEMBER;
@@ -241,9 +252,9 @@ proctype guest()
 				:: else
 				fi
 			}
-		:: member == NO_MEMBER || (RULE_AGE && token_age >= T_EXPEL) || (RULE_STICKY && echo_age >= T_EXPEL) ->
+		:: member == NO_MEMBER || (RULE_AGE && proof >= T_EXPEL) || (RULE_STICKY && echo_age >= T_EXPEL) ->
 			DO(resume_refused) {
-				end_session(expelled || (RULE_AGE && token_age >= T_EXPEL) || (RULE_STICKY && member != NO_MEMBER && echo_age >= T_EXPEL));
+				end_session(expelled || (RULE_AGE && proof >= T_EXPEL) || (RULE_STICKY && member != NO_MEMBER && echo_age >= T_EXPEL));
 				printf("STEP who=channel0 op=resume_refused\n")
 			}
 		fi }
@@ -255,16 +266,16 @@ proctype guest()
 			expelled = expelled || (member != NO_MEMBER && echo_age >= T_EXPEL)
 		}
 		if
-		:: !(expelled && RULE_STICKY) && !(RULE_AGE && token_age >= T_EXPEL) ->
+		:: !(expelled && RULE_STICKY) && !(RULE_AGE && proof >= T_EXPEL) ->
 			DO(new_epoch) {
 				end_session(0);
 				member = MEMBER;
 				echo_age = T_LEASE;
-				token_good = 0;
+				proof = 0;
 				part = IN;
 				printf("STEP who=channel0 op=new_epoch\n")
 			}
-		:: (expelled && RULE_STICKY) || (RULE_AGE && token_age >= T_EXPEL) ->
+		:: (expelled && RULE_STICKY) || (RULE_AGE && proof >= T_EXPEL) ->
 			DO(join_refused) {
 				end_session(1);
 				part = STAYS_OUT;
@@ -288,9 +299,9 @@ proctype host()
 			:: else
 			fi;
 			ap[0]++;
-			/* Nobody waits for the answer to an echo. */
+			/* A panicked guest takes no answers; without this its queue would fill and hide what it echoes. */
 			if
-			:: op[0] == ECHO && ap[0] == 1 -> pop(0)
+			:: op[0] == ECHO && ap[0] == 1 && life == PANICKED -> pop(0)
 			:: else
 			fi
 		} }
@@ -308,6 +319,7 @@ proctype host()
 			PROP(flush_is_final, pool >= flushed);
 			PROP(no_old_read, pool >= cur)
 		} }
+	:: atomic { !GET_STEPS && !down && !HOLDS_EX && SERVED && pool != 0 && pool == cur -> DO(get_right) { skip } }
 	:: atomic { RULE_CHECK_FIRST && GET_STEPS && !down && get == 0 && !HOLDS_EX && SERVED ->
 		DO(get_checked) { get = CHECKED; printf("STEP who=guest1 op=get\nSTEP who=host1 op=lease_checked\n") } }
 	:: atomic { !RULE_CHECK_FIRST && !down && get == 0 && !HOLDS_EX && pool != 0 ->
@@ -342,11 +354,11 @@ proctype host()
 proctype fate()
 {
 	do
-	:: atomic { !(RULE_WAIT && TASKS && waiting != 0 && waited_for == GIVEUP_MAX) && !(TASKS && cut && hb == FENCE) ->
+	:: atomic { !(RULE_WAIT && TASKS && waiting != 0 && waited_for == GIVEUP_MAX) && !(TASKS && cut && FENCE_DUE && !declared) ->
 		DO(tick) {
 			printf("STEP who=clock op=tick\n");
 			echo_age = UPTO(echo_age, T_EXPEL);
-			token_age = UPTO(token_age, T_EXPEL);
+			proof = UPTO(proof, T_EXPEL);
 			i = 0;
 			do
 			:: i < n[0] ->
@@ -372,7 +384,7 @@ proctype fate()
 		DO(fenced) { life = DEAD; conn[0] = DOWN; lk = (declared -> NL : lk); printf("STEP who=guest0 op=fenced\n") } }
 #ifdef PAUSE
 	:: atomic { life == RUNS && fails < FAILS -> DO(paused) { fails++; life = PAUSED; printf("STEP who=guest0 op=pause\n") } }
-	:: atomic { life == PAUSED -> DO(unpaused) { life = RUNS; printf("STEP who=guest0 op=unpause\n") } }
+	:: atomic { life == PAUSED -> DO(unpaused) { life = RUNS; hb = (cut || declared -> hb : 0); printf("STEP who=guest0 op=unpause\n") } }
 #endif
 #ifdef CUT
 	:: atomic { life == RUNS && !cut && fails < FAILS -> DO(cut_off) { fails++; cut = 1; printf("STEP who=guest0 op=cut_off\n") } }
@@ -394,7 +406,6 @@ proctype fate()
 			conn[0] = DOWN;
 			get = 0;
 			got = 0;
-			token_good = 0;
 			printf("STEP who=host0 op=kill\n")
 		} }
 	:: atomic { down ->
@@ -415,7 +426,6 @@ init
 {
 	atomic {
 		member = MEMBER;
-		token_good = 1;
 		run guest();
 		run host();
 		run fate()
