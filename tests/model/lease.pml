@@ -313,7 +313,7 @@ proctype host()
 
 	/* --- the witness */
 	:: atomic { RULE_CHECK_FIRST && !GET_STEPS && !down && !HOLDS_EX && SERVED && pool != 0 && pool < cur ->
-		DO(get_wrong) {
+		DO(mutant_get_wrong) {
 			/* A get that hits the right page changes nothing, so only the wrong ones are steps. */
 			printf("STEP who=guest1 op=get\nSTEP who=guest1 op=read from=host version=%d\n", pool);
 			PROP(flush_is_final, pool >= flushed);

@@ -155,7 +155,8 @@
 /* Never true: each is there for its name. */
 bool no_old_read, flush_is_final, put_put_get, failed_put_leaves_nothing, hit_is_exclusive,
      shared_hit_stays, stored_page_is_right, load_never_fails, every_wait_ends, one_pool_per_mount,
-     no_pool_for_dead_mount, no_foreign_page, one_backend;
+     no_pool_for_dead_mount, no_foreign_page, one_backend,
+     no_call_after_unload;
 
 #define PROP(name, e)	assert((e) || name)
 
