@@ -9,7 +9,8 @@
  * An entry that has been applied carries its result in ver[].
  *
  * WFLUSH: a flush that somebody waits for. AHEAD: a get that runs ahead; VOID: one whose result is no longer
- * wanted. OLDPUT: a put whose store was given up; the host cannot tell it from any other.
+ * wanted. OLDPUT: a put that answers no gets in the guest any more
+ * (given up, or flushed over); the host cannot tell it from any other.
  */
 #define UP	0
 #define DOWN	1		/* broken; may come back */
@@ -32,12 +33,29 @@ inline append(g, o, v)
 	n[g]++
 }
 
+/* Every entry of kind a becomes kind b: what a guest does with requests it no longer wants answered. */
+inline turn(g, a, b)
+{
+	i = 0;
+	do
+	:: i < n[g] ->
+		if
+		:: op[E(g, i)] == a -> op[E(g, i)] = b
+		:: else
+		fi;
+		i++
+	:: else -> break
+	od;
+	i = 0
+}
+
 /* Without K a flush overtakes whatever the host has not taken yet, as with one queue for each kind. */
 inline append_flush(g)
 {
 #if RULE_K
 	append(g, FLUSH, 0)
 #else
+	turn(g, PUT, OLDPUT);
 	i = n[g];
 	do
 	:: i > ap[g] -> op[E(g, i)] = op[E(g, i - 1)]; ver[E(g, i)] = ver[E(g, i - 1)]; i--
@@ -73,21 +91,5 @@ inline drop_all(g)
 	od;
 	n[g] = 0;
 	ap[g] = 0;
-	i = 0
-}
-
-/* Every entry of kind a becomes kind b: what a guest does with requests it no longer wants answered. */
-inline turn(g, a, b)
-{
-	i = 0;
-	do
-	:: i < n[g] ->
-		if
-		:: op[E(g, i)] == a -> op[E(g, i)] = b
-		:: else
-		fi;
-		i++
-	:: else -> break
-	od;
 	i = 0
 }

@@ -64,7 +64,7 @@ end:	do
 				hit(g, newest, staging);
 				newest = 0;
 				if
-				:: NG == 1 && RULE_D_PRIVATE -> shim_flush(g, 2)
+				:: NG == 1 -> shim_flush(g, 2)	/* what is staged is taken out by a flush behind it */
 				:: else
 				fi
 			}
@@ -141,7 +141,7 @@ end:	do
 			append(g, FLUSH, 0);
 			printf("STEP who=channel%d op=pay_owed\n", g)
 		} }
-	:: atomic { ap[g] > 0 && conn[g] == UP && (op[E(g, 0)] == PUT || op[E(g, 0)] == FLUSH || op[E(g, 0)] == NOP || op[E(g, 0)] == VOID) ->
+	:: atomic { ap[g] > 0 && conn[g] == UP && (op[E(g, 0)] == PUT || op[E(g, 0)] == OLDPUT || op[E(g, 0)] == FLUSH || op[E(g, 0)] == NOP || op[E(g, 0)] == VOID) ->
 		DO(answered) {
 			seen[g] = !RULE_T && (op[E(g, 0)] == PUT || (seen[g] && op[E(g, 0)] != FLUSH));
 			printf("STEP who=channel%d op=answer what=%e\n", g, op[E(g, 0)]);
@@ -293,9 +293,8 @@ proctype worker(byte g)
 end:	do
 	:: atomic { ap[g] < n[g] && conn[g] == UP ->
 		DO(applied) {
-			printf("STEP who=host%d op=apply what=%e version=%d\n", g, op[E(g, ap[g])], ver[E(g, ap[g])]);
 			if
-			:: op[E(g, ap[g])] == PUT -> pool[POOL(g)] = ver[E(g, ap[g])]
+			:: op[E(g, ap[g])] == PUT || op[E(g, ap[g])] == OLDPUT -> pool[POOL(g)] = ver[E(g, ap[g])]
 			:: op[E(g, ap[g])] == FLUSH || op[E(g, ap[g])] == WFLUSH -> pool[POOL(g)] = 0
 			:: op[E(g, ap[g])] == LEAVE -> pool[POOL(g)] = (RULE_S2 -> 0 : pool[POOL(g)])
 			:: op[E(g, ap[g])] == GET || op[E(g, ap[g])] == AHEAD ->
@@ -305,7 +304,13 @@ end:	do
 				:: NG == 2 && !RULE_D_SHARED -> pool[POOL(g)] = 0
 				:: else
 				fi;
+				printf("STEP who=host%d op=apply what=%e version=%d\n", g, op[E(g, ap[g])], ver[E(g, ap[g])]);
 				PROP(shared_hit_stays, NG == 1 || ver[E(g, ap[g])] == 0 || pool[POOL(g)] != 0)
+			:: else
+			fi;
+			if
+			:: op[E(g, ap[g])] != GET && op[E(g, ap[g])] != AHEAD ->
+				printf("STEP who=host%d op=apply what=%e version=%d\n", g, op[E(g, ap[g])], ver[E(g, ap[g])])
 			:: else
 			fi;
 			ap[g]++

@@ -112,7 +112,13 @@ inline shim_flush(g, reason)
 	if
 	:: out[g] -> skip
 	:: !out[g] && !owed[g] && !FULL(g) -> append_flush(g)
-	:: else -> owed[g] = RULE_N || owed[g]
+	:: else ->
+		owed[g] = RULE_N || owed[g];
+		/* What is staged answers no get any more, even where the flush itself is lost. */
+		if
+		:: !RULE_N -> turn(g, PUT, OLDPUT)
+		:: else
+		fi
 	fi;
 	must[g] = 0;
 	why[g] = reason
@@ -132,6 +138,7 @@ inline shim_put(g, v)
 		if
 		:: RULE_L && !FULL(g) -> append_flush(g)
 		:: RULE_L && FULL(g) -> owed[g] = 1
+		:: !RULE_L -> turn(g, PUT, OLDPUT)
 		:: else
 		fi;
 		put_noted(g, v, 1)

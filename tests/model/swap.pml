@@ -188,13 +188,13 @@ end:	do
 	:: atomic { ap[0] < n[0] && conn[0] == UP ->
 		if
 		:: DO(applied) {
-			printf("STEP who=host0 op=apply what=%e version=%d\n", op[E(0, ap[0])], ver[E(0, ap[0])]);
 			if
 			:: op[E(0, ap[0])] == PUT || op[E(0, ap[0])] == OLDPUT -> slot = ver[E(0, ap[0])]
 			:: op[E(0, ap[0])] == FLUSH -> slot = 0
 			:: op[E(0, ap[0])] == GET -> ver[E(0, ap[0])] = slot
 			:: else
 			fi;
+			printf("STEP who=host0 op=apply what=%e version=%d\n", op[E(0, ap[0])], ver[E(0, ap[0])]);
 			ap[0]++;
 			host_tag = (first + ap[0] > host_tag -> first + ap[0] : host_tag)
 		   }
