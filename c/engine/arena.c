@@ -170,7 +170,9 @@ static void forget_links(struct tmem_engine *engine, struct tmem_extent *extent)
 void tmem_arena_close(struct tmem_engine *engine)
 {
 	if (engine->extents != NULL) {
-		for (uint64_t i = 0; i < engine->header.max_extents; i++) {
+		uint64_t extents = engine->unreserved_map != NULL ? engine->header.max_extents : 0;
+
+		for (uint64_t i = 0; i < extents; i++) {
 			/* the structs up to the first never used are the only ones touched */
 			if (engine->unreserved_map[i / 64] == UINT64_MAX) {
 				i |= 63;

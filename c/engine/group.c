@@ -204,16 +204,17 @@ static bool make_sharing(struct tmem_engine *engine, tmem_ref ref)
 	return true;
 }
 
-static bool enter(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref)
+static int enter(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref)
 {
-	if (find(engine, group, tmem_ref_record(engine, ref)->checksum) != TMEM_REF_NONE ||
-	    !make_sharing(engine, ref))
-		return false;
+	if (find(engine, group, tmem_ref_record(engine, ref)->checksum) != TMEM_REF_NONE)
+		return -EEXIST;
+	if (!make_sharing(engine, ref))
+		return -ENOMEM;
 	sharing_of(engine, ref)->references = 0;
 	sharing_of(engine, ref)->persistent_references = 0;
 	tmem_table_insert(engine, &group->contents, &contents_table, ref,
 			  contents_hash(engine, ref));
-	return true;
+	return 0;
 }
 
 void tmem_group_commit(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref,
@@ -223,7 +224,7 @@ void tmem_group_commit(struct tmem_engine *engine, struct tmem_group *group, tme
 	enum tmem_mark mark;
 
 	tmem_lock(&group->lock);
-	mark = enter(engine, group, ref) ? TMEM_MARK_SHARING : TMEM_MARK_PAGE;
+	mark = enter(engine, group, ref) == 0 ? TMEM_MARK_SHARING : TMEM_MARK_PAGE;
 	atomic_store_explicit(&record->commit,
 			      tmem_record_commit(record, mark, encoding, length_bytes),
 			      memory_order_release);
@@ -295,14 +296,14 @@ bool tmem_group_move(struct tmem_engine *engine, struct tmem_group *group, tmem_
 	return moved;
 }
 
-bool tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref)
+int tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref)
 {
-	bool adopted;
+	int code;
 
 	tmem_lock(&group->lock);
-	adopted = enter(engine, group, ref);
+	code = enter(engine, group, ref);
 	tmem_unlock(&group->lock);
-	return adopted;
+	return code;
 }
 
 bool tmem_group_adopt_reference(struct tmem_engine *engine, struct tmem_group *group,

@@ -68,9 +68,9 @@ uint32_t tmem_group_references(struct tmem_engine *engine, struct tmem_group *gr
 bool tmem_group_move(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref,
 		     tmem_ref to, uint64_t commit);
 
-/* Recovery: takes the sharing record or contents at @ref into the group's table; false if one of
- * its checksum is there already, or memory is short. */
-bool tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
+/* Recovery: takes the sharing record or contents at @ref into the group's table. 0, -EEXIST if one
+ * of its checksum is there already, or -ENOMEM. */
+int tmem_group_adopt(struct tmem_engine *engine, struct tmem_group *group, tmem_ref ref);
 /* Recovery: counts a reference; false if there is nothing of this checksum. */
 bool tmem_group_adopt_reference(struct tmem_engine *engine, struct tmem_group *group,
 				uint64_t checksum, bool persistent);

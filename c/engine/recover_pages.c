@@ -167,11 +167,15 @@ static int enter_group(struct tmem_recovery_state *state, tmem_ref ref)
 	uint64_t commit = atomic_load(&record->commit);
 	uint8_t mark = tmem_commit_mark(commit);
 	struct tmem_pool *pool;
+	int code;
 
 	if (commit == 0 || (mark != TMEM_MARK_SHARING && mark != TMEM_MARK_CONTENTS))
 		return 0;
 	pool = engine->pools[record->pool];
-	if (tmem_group_adopt(engine, atomic_load(&pool->group), ref)) {
+	code = tmem_group_adopt(engine, atomic_load(&pool->group), ref);
+	if (code == -ENOMEM)
+		return code;
+	if (code == 0) {
 		if (mark == TMEM_MARK_CONTENTS)
 			atomic_fetch_add(&pool->orphans, 1);
 	} else if (mark == TMEM_MARK_CONTENTS) {
