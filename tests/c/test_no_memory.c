@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "internal.h"
 #include "model.h"
 #include "random.h"
 #include "setup.h"
@@ -121,6 +122,56 @@ static void operations_survive(void)
 	}
 	model_close();
 	CHECK(failed_so_far > failed_before);
+}
+
+/* ---- a host without memory for the arena ------------------------------------------------ */
+
+static const struct tmem_backing_ops *real_ops;
+
+static int reserve_or_not(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	return fails() ? -ENOSPC : real_ops->reserve(backing, offset, bytes);
+}
+
+static int give_back_or_not(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	return fails() ? -EIO : real_ops->give_back(backing, offset, bytes);
+}
+
+static void the_host_refuses(void)
+{
+	enum { ROUNDS = 40, OPERATIONS = 200, EXTENTS = 3 };
+	struct random random = {.state = 2};
+	struct tmem_shrink_report report;
+	struct tmem_backing_ops ops;
+	struct tmem_counters counters;
+	uint64_t refused = 0;
+
+	model_start();
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		real_ops = model.engine->backing->ops;
+		ops = *real_ops;
+		ops.reserve = reserve_or_not;
+		ops.give_back = give_back_or_not;
+		model.engine->backing->ops = &ops;
+		set_all_clients((uint8_t)(round % 8));
+		fail_one_in = round % 3 + 1;
+		for (uint32_t i = 0; i < OPERATIONS; i++) {
+			operate(&random);
+			if (i % 20 == 0)
+				tmem_engine_shrink(model.engine, EXTENTS * SETUP_EXTENT_BYTES,
+						   &report);
+			model_check_counts();
+		}
+		fail_one_in = 0;
+		model.engine->backing->ops = real_ops;
+		tmem_engine_counters(model.engine, &counters);
+		refused += counters.refused_host;
+		model_crash();
+		model_check_pages();
+	}
+	model_close();
+	CHECK(refused > 0);
 }
 
 /* The engine after @allocations of opening were granted and the next was not. */
@@ -240,6 +291,7 @@ int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		{"operations_survive", operations_survive},
+		{"the_host_refuses", the_host_refuses},
 		{"opening_loses_nothing", opening_loses_nothing},
 		{"checking_fails_in_order", checking_fails_in_order},
 	};
