@@ -10,13 +10,14 @@ from uuid import UUID
 
 import pytest
 
-from tests.engine.arenas import EXTENT_BYTES
+from tests.engine.arenas import EXTENT_BYTES, copy_arena
 from tmem_host.native import Client, Engine, Pool
 
 MIB = 1 << 20
 SHARED = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 OpenEngine = Callable[..., Engine]
+Restart = Callable[[Engine], Engine]
 
 
 @pytest.fixture
@@ -79,3 +80,19 @@ def shared(client: Client, other: Client) -> tuple[Pool, Pool]:
     for member in (client, other):
         member.auth_add(SHARED)
     return client.new_pool(shared=SHARED), other.new_pool(shared=SHARED)
+
+
+@pytest.fixture(params=["closed", "copied"])
+def restart(request: pytest.FixtureRequest, open_engine: OpenEngine, arena_path: Path) -> Restart:
+    """Opens again what an engine left: after closing it, or what was in its file at that moment,
+    as after a kill."""
+
+    def restart_(engine: Engine) -> Engine:
+        if request.param == "closed":
+            engine.close()
+            return open_engine(path=Path(engine.path))
+        copy = arena_path.with_name(f"{Path(engine.path).name}-copy")
+        copy_arena(engine.path, copy)
+        return open_engine(path=copy)
+
+    return restart_

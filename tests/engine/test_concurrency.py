@@ -58,7 +58,7 @@ def use_until_it_is_gone(pool: Pool, number: int, gone: threading.Event) -> None
 
 
 def destroy_in_use(pool: Pool, gone: threading.Event) -> None:
-    while pool.info().pages < 4:
+    while pool.counters().puts_stored < 20:
         pass
     assert pool.destroy()
     gone.set()

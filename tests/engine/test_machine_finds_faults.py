@@ -8,9 +8,10 @@ import functools
 
 import pytest
 
+from tests.engine.faults import FAULTS
 from tests.engine.machine.coverage import COUNTERS, EVENTS, Coverage
 from tests.engine.machine.run import run_machine
-from tests.engine.memory_system import FAULTS, MemorySystem
+from tests.engine.memory_system import MemorySystem
 from tests.engine.model import ViolationError
 
 # A page that a system gives up early is a loss, not a lie (G).

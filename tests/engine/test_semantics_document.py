@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ DOCUMENT = (ROOT / "docs" / "semantics.md").read_text()
 EXCLUDED = {5, 22, 31, 34, 35, 36, 44, 45}
 
 
+@functools.cache
 def rows() -> dict[str, str]:
     """The rest of each table row by its first cell."""
     found = re.findall(r"^\| (\w[\w-]*) \|(.*)\|$", DOCUMENT, re.MULTILINE)
@@ -27,6 +29,7 @@ def named_tests(text: str) -> list[str]:
     return re.findall(r"`(test_\w+)`", text)
 
 
+@functools.cache
 def all_tests() -> list[str]:
     return [
         name
