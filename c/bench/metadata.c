@@ -107,6 +107,7 @@ static void measure(const struct bench_data *data, uint32_t shape, uint32_t dedu
 	struct bench_store store;
 	struct worst worst = {0};
 	struct tmem_usage empty;
+	struct worst last = {0};
 
 	bench_store_open(&store, data, bench_room_bytes(2ull * data->page_count), TMEM_ENCODING_LZ4,
 			 NULL);
@@ -116,7 +117,9 @@ static void measure(const struct bench_data *data, uint32_t shape, uint32_t dedu
 		bench_fail("cannot set the client's dedup");
 	tmem_engine_usage(store.engine, &empty);
 	fill(data, &store, shape, &worst);
+	sample(store.engine, 0, &last);
 	report(kind, names[shape], "bytes_per_page", worst.bytes_per_page);
+	report(kind, names[shape], "full_bytes_per_page", last.bytes_per_page);
 	report(kind, names[shape], "heap_bytes", (double)worst.usage.heap_bytes);
 	report(kind, names[shape], "record_bytes", (double)worst.usage.record_bytes);
 	report(kind, names[shape], "pages", worst.pages);
