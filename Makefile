@@ -4,6 +4,7 @@
 #   make test        every check there is
 #   make test-fast   what to run before every commit
 #   make model       the protocol's models
+#   make bench       what the engine's operations cost; BENCH_ARGS are arguments of the command
 #   make format      formats C and Python
 #   make clean       removes what was built; .venv stays
 
@@ -11,6 +12,7 @@ PYTHON ?= python3
 JOBS ?= 2
 FUZZ_RUNS ?= 5000
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 NATIVE := host/tmem_host/native
@@ -29,7 +31,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model format clean
+.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -91,6 +93,9 @@ model:
 test-python:
 	$(call heading,Python tests)
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: setup
+	@$(BIN)/tmem bench engine $(BENCH_ARGS)
 
 format:
 	@$(C_FILES) | xargs -r clang-format-14 -i

@@ -11,7 +11,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tmem_host.cli import arena
+from tmem_host.bench import BenchError
+from tmem_host.cli import arena, bench
 from tmem_host.native import TmemError
 
 
@@ -32,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     arena.add_parser(commands)
+    bench.add_parser(commands)
     return top
 
 
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except TmemError as error:
+    except (TmemError, BenchError) as error:
         print(f"tmem: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
