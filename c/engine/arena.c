@@ -264,6 +264,16 @@ int tmem_arena_reserve_table(struct tmem_engine *engine, uint32_t number)
 	return 0;
 }
 
+bool tmem_arena_has_idle(struct tmem_engine *engine)
+{
+	bool idle;
+
+	tmem_lock(&engine->arena_lock);
+	idle = engine->idle != TMEM_REF_NONE;
+	tmem_unlock(&engine->arena_lock);
+	return idle;
+}
+
 bool tmem_arena_has_room(struct tmem_engine *engine)
 {
 	bool room;

@@ -9,7 +9,8 @@
 #include "reclaim.h"
 #include "slots.h"
 
-enum { MOVES_PER_PUT_MAX = 256 };
+/* A put does not pay for emptying an extent that is fuller than this. */
+enum { MOVED_MAX_EIGHTHS = 6 };
 
 /* The slots of the extent being emptied are not given out again (it is closed), so a record that
  * was committed keeps its bytes even if its page is removed meanwhile. */
@@ -100,20 +101,53 @@ static bool empty_extent(struct tmem_engine *engine, unsigned int class, uint32_
 	return tmem_extent_finish(engine, class, number);
 }
 
-bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pages)
+/* The class that gives back most: the one with the most bytes in free slots beyond an extent's
+ * worth. TMEM_CLASSES when there is none. */
+static unsigned int most_wasteful(struct tmem_engine *engine)
 {
+	unsigned int best = TMEM_CLASSES;
+	uint64_t best_bytes = 0;
+
 	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++) {
 		uint32_t slots = tmem_class_slots(class, engine->header.extent_bytes);
 		uint32_t free_slots = atomic_load_explicit(&engine->classes[class].free_slots,
 							   memory_order_relaxed);
-		uint32_t number;
+		uint64_t bytes =
+			(uint64_t)free_slots * (TMEM_RECORD_BYTES + tmem_class_slot_bytes(class));
 
-		if (free_slots == 0 || (!eager && free_slots < slots))
-			continue;
-		number = tmem_extent_close_sparsest(engine, class,
-						    eager ? slots : MOVES_PER_PUT_MAX);
-		if (number != TMEM_REF_NONE && empty_extent(engine, class, number, moved_pages))
+		if (free_slots >= slots && bytes > best_bytes) {
+			best = class;
+			best_bytes = bytes;
+		}
+	}
+	return best;
+}
+
+static bool compact_class(struct tmem_engine *engine, unsigned int class, uint32_t max_used,
+			  uint64_t *moved_pages)
+{
+	uint32_t number = tmem_extent_close_sparsest(engine, class, max_used);
+
+	return number != TMEM_REF_NONE && empty_extent(engine, class, number, moved_pages);
+}
+
+bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pages)
+{
+	unsigned int class = most_wasteful(engine);
+
+	if (class < TMEM_CLASSES) {
+		uint32_t slots = tmem_class_slots(class, engine->header.extent_bytes);
+
+		if (compact_class(engine, class, eager ? slots : slots * MOVED_MAX_EIGHTHS / 8,
+				  moved_pages))
 			return true;
 	}
+	if (!eager)
+		return false;
+	for (class = 0; class < TMEM_CLASS_ROW; class ++)
+		if (atomic_load_explicit(&engine->classes[class].free_slots, memory_order_relaxed) >
+			    0 &&
+		    compact_class(engine, class, TMEM_SLOTS_MAX, moved_pages))
+			return true;
 	return false;
 }

@@ -13,7 +13,8 @@ enum {
 	BUSY_TRIES = 4,
 	FREE_SLOTS_AHEAD = 4,
 	SPARED_MAX = 64,
-	SHARES_MAX = 512
+	SHARES_MAX = 512,
+	WASTE_DIVISOR = 16, /* of the arena: more than this in free slots, and pages are moved */
 };
 
 enum eviction {
@@ -161,12 +162,31 @@ static tmem_ref alloc_larger(struct tmem_engine *engine, unsigned int class, uin
 	return ref;
 }
 
+/* Whether so much of the arena is free slots that pages should be moved together before the arena
+ * grows: the sizes of what is put have changed. */
+static bool wasteful(struct tmem_engine *engine)
+{
+	uint64_t free_bytes = 0;
+
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++)
+		free_bytes += free_slots(engine, class) *
+			      (uint64_t)(TMEM_RECORD_BYTES + tmem_class_slot_bytes(class));
+	return free_bytes >
+	       atomic_load_explicit(&engine->resident_bytes, memory_order_relaxed) / WASTE_DIVISOR;
+}
+
 tmem_ref tmem_reclaim_slot(struct tmem_engine *engine, struct tmem_client *requester,
 			   bool persistent, unsigned int class, uint32_t length_bytes, int *why)
 {
-	tmem_ref ref = tmem_slot_alloc(engine, class, length_bytes, why);
+	tmem_ref ref = tmem_slot_alloc_existing(engine, class, length_bytes);
 	uint64_t moved_pages = 0;
 	int again = 0;
+
+	if (ref != TMEM_REF_NONE)
+		return ref;
+	if (!tmem_arena_has_idle(engine) && wasteful(engine))
+		tmem_compact_one(engine, false, &moved_pages);
+	ref = tmem_slot_alloc(engine, class, length_bytes, why);
 
 	while (ref == TMEM_REF_NONE) {
 		uint32_t evicted = 0;

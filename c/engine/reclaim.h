@@ -31,9 +31,9 @@ uint64_t tmem_reclaim_client(struct tmem_engine *engine, struct tmem_client *cli
 uint32_t tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requester);
 
 /*
- * Empties one sparse extent into others of its class; true if one became idle. @eager: even if the
- * class then has hardly a free slot left; else only a class with a whole extent's worth of free
- * slots, where pages to move are few for what is gained. Adds to *@moved_pages.
+ * Empties one sparse extent into others of its class; true if one became idle. Looks at the class
+ * with the most free room first; @eager: at every class, and however many pages are to be moved.
+ * Adds to *@moved_pages.
  */
 bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pages);
 
