@@ -18,7 +18,7 @@ static int choose_geometry(struct tmem_arena_header *header, const struct tmem_o
 	uint64_t extent_bytes = options->extent_bytes;
 
 	if (extent_bytes == 0) {
-		extent_bytes = 1 << 20;
+		extent_bytes = 1 << 19;
 		while (extent_bytes < page_bytes || max_bytes / extent_bytes > TMEM_EXTENTS_MAX + 1)
 			extent_bytes *= 2;
 	}
@@ -262,16 +262,6 @@ int tmem_arena_reserve_table(struct tmem_engine *engine, uint32_t number)
 	engine->table_reserved_bytes = end;
 	atomic_fetch_add(&engine->resident_bytes, end - start);
 	return 0;
-}
-
-bool tmem_arena_has_idle(struct tmem_engine *engine)
-{
-	bool idle;
-
-	tmem_lock(&engine->arena_lock);
-	idle = engine->idle != TMEM_REF_NONE;
-	tmem_unlock(&engine->arena_lock);
-	return idle;
 }
 
 bool tmem_arena_has_room(struct tmem_engine *engine)

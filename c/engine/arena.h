@@ -43,9 +43,6 @@ uint32_t tmem_arena_extents(struct tmem_engine *engine);
 /* After recovery: returns to the host whatever no extent in use covers. */
 void tmem_arena_return_unused(struct tmem_engine *engine);
 
-/* Whether an extent is idle. */
-bool tmem_arena_has_idle(struct tmem_engine *engine);
-
 /* Whether another extent may be reserved without exceeding the budget, or is idle. */
 bool tmem_arena_has_room(struct tmem_engine *engine);
 

@@ -10,7 +10,7 @@
 #include "slots.h"
 
 /* A put does not pay for emptying an extent that is fuller than this. */
-enum { MOVED_MAX_EIGHTHS = 6 };
+enum { MOVED_MAX_EIGHTHS = 8 };
 
 /* The slots of the extent being emptied are not given out again (it is closed), so a record that
  * was committed keeps its bytes even if its page is removed meanwhile. */

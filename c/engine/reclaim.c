@@ -14,7 +14,8 @@ enum {
 	FREE_SLOTS_AHEAD = 4,
 	SPARED_MAX = 64,
 	SHARES_MAX = 512,
-	WASTE_DIVISOR = 16, /* of the arena: more than this in free slots, and pages are moved */
+	EXTENTS_EMPTIED_MAX = 8, /* by one put */
+	WASTE_DIVISOR = 14, /* of the arena: more than this in free slots, and pages are moved */
 };
 
 enum eviction {
@@ -184,8 +185,9 @@ tmem_ref tmem_reclaim_slot(struct tmem_engine *engine, struct tmem_client *reque
 
 	if (ref != TMEM_REF_NONE)
 		return ref;
-	if (!tmem_arena_has_idle(engine) && wasteful(engine))
-		tmem_compact_one(engine, false, &moved_pages);
+	for (int i = 0; i < EXTENTS_EMPTIED_MAX && wasteful(engine); i++)
+		if (!tmem_compact_one(engine, false, &moved_pages))
+			break;
 	ref = tmem_slot_alloc(engine, class, length_bytes, why);
 
 	while (ref == TMEM_REF_NONE) {
