@@ -364,6 +364,89 @@ static void slots_change_hands(void)
 	tmem_engine_close(engine);
 }
 
+/* ---- clients that join one shared pool, use it and go: it is handed from owner to owner ----- */
+
+static struct tmem_engine *hotel;
+
+static void stay(struct tmem_client *client, struct random *random)
+{
+	const uint8_t uuid[TMEM_UUID_BYTES] = {5};
+	struct tmem_oid oid = {.words = {5, 5, 5}};
+	unsigned char contents[TMEM_PAGE_BYTES];
+	struct tmem_pool_info info;
+	uint32_t granted;
+	uint32_t pool;
+
+	CHECK_EQ(tmem_pool_new(client, uuid,
+			       TMEM_POOL_SHARED | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT,
+			       &pool, &granted),
+		 0);
+	CHECK_EQ(granted, TMEM_POOL_SHARED);
+	for (int i = 0; i < 20; i++) {
+		uint32_t page = random_below(random, 2 * RACED_PAGES);
+		int result;
+
+		page_make(contents, page_value(PAGE_RAW, page << 20 | (1 + i)));
+		result = tmem_put(client, pool, &oid, page, contents);
+		CHECK(result == TMEM_DONE || result == TMEM_EDQUOT || result == TMEM_ENOSPC);
+		page = random_below(random, 2 * RACED_PAGES);
+		result = tmem_get(client, pool, &oid, page, contents);
+		CHECK(result == TMEM_DONE || result == TMEM_MISS || result == TMEM_EEMPTY);
+		if (result == TMEM_DONE)
+			CHECK_EQ((page_read(contents) & 0xfffffff) >> 20, page);
+	}
+	CHECK_EQ(tmem_pool_info(client, pool, &info), 0);
+	CHECK(info.members >= 1 && info.served);
+}
+
+static void *come_and_go(void *argument)
+{
+	unsigned int guest = (unsigned int)(uintptr_t)argument;
+	struct random random = {.state = guest};
+	struct tmem_client_info info;
+	struct tmem_client *client;
+	char name[32];
+
+	snprintf(name, sizeof(name), "guest %u", guest);
+	for (int i = 0; i < ACTIONS / 60; i++) {
+		CHECK_EQ(tmem_client_create(hotel, name, &client), 0);
+		tmem_client_info(client, &info);
+		/* Whoever owns the pool has to evict for every other's puts. */
+		info.settings.cap_bytes = 6 * TMEM_PAGE_BYTES;
+		info.settings.dedup = random_below(&random, 2);
+		CHECK_EQ(tmem_client_set(client, &info.settings), 0);
+		stay(client, &random);
+		CHECK_EQ(tmem_client_destroy(client), 0);
+		tmem_client_release(client);
+	}
+	return NULL;
+}
+
+static void owners_come_and_go(void)
+{
+	pthread_t threads[RACERS];
+	struct tmem_counters counters;
+	struct tmem_usage usage;
+	char path[SCRATCH_PATH_BYTES];
+
+	scratch_path(path, "hotel");
+	budget_bytes = 4 << 20;
+	hotel = open_arena(path);
+	CHECK_EQ(tmem_engine_set_shared_auth_all(hotel, 1), 0);
+	for (uintptr_t i = 0; i < RACERS; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, come_and_go, (void *)i), 0);
+	for (int i = 0; i < RACERS; i++)
+		pthread_join(threads[i], NULL);
+	tmem_engine_usage(hotel, &usage);
+	CHECK_EQ(usage.clients + usage.pools + usage.objects, 0);
+	CHECK_EQ(usage.ephemeral_pages + usage.payload_bytes, 0);
+	tmem_engine_counters(hotel, &counters);
+	CHECK_EQ(put_outcomes(&counters), (uint64_t)RACERS * (ACTIONS / 60) * 20);
+	CHECK_EQ(get_outcomes(&counters), (uint64_t)RACERS * (ACTIONS / 60) * 20);
+	CHECK(counters.hits_other > 0 && counters.evicted > 0);
+	tmem_engine_close(hotel);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -371,6 +454,7 @@ int main(int argc, char **argv)
 		{"tight", tight},
 		{"same_handles", same_handles},
 		{"slots_change_hands", slots_change_hands},
+		{"owners_come_and_go", owners_come_and_go},
 	};
 
 	return RUN_TESTS(tests, argc, argv);
