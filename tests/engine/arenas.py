@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ def copy_arena(source: str | os.PathLike[str], target: str | os.PathLike[str]) -
             os.pwrite(new.fileno(), os.pread(old.fileno(), position - start, start), start)
 
 
+@functools.cache
 def why_no_mount() -> str | None:
     """Why a file system of limited size cannot be mounted here, or None if it can."""
     if os.geteuid() != 0:
@@ -49,7 +51,7 @@ def why_no_mount() -> str | None:
             check=False,
         )
         if tried.returncode:
-            return f"mounting a tmpfs failed: {tried.stderr.strip()}"
+            return f"mounting a tmpfs failed: {tried.stderr.splitlines()[0]}"
         unmount(directory)
     return None
 

@@ -224,7 +224,10 @@ def test_acknowledged_pages_survive_a_kill(arena_path: Path, open_engine: OpenEn
     for turns in (1, 40, 333):
         path = arena_path.with_name(f"killed-{turns}")
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(path)],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert child.stdout is not None
         done = [int(child.stdout.readline()) for _ in range(turns)][-1]

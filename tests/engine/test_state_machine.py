@@ -19,7 +19,7 @@ from tests.engine.engine_system import MAX_BYTES, EngineSystem
 from tests.engine.machine.coverage import COUNTERS, EVENTS, SQUEEZED_COUNTERS, Coverage
 from tests.engine.machine.run import run_machine
 
-EXAMPLES = 300
+EXAMPLES = 250
 
 
 @pytest.fixture(scope="module")
