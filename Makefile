@@ -89,7 +89,7 @@ test-fuzz:
 
 model:
 	$(call heading,models)
-	@tests/model/run
+	@$(BIN)/python tests/model/run
 
 test-python:
 	$(call heading,Python tests)
