@@ -3,6 +3,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,30 @@ def test_a_program_that_hangs_fails(tmp_path: Path) -> None:
     done = _run(tmp_path, "echo stuck; exec sleep 60", TMEM_C_TEST_SECONDS="1")
     assert done.returncode == 1
     assert "did not end within 1 s" in done.stdout
+
+
+def _alive(pid: str) -> bool:
+    try:
+        return ") Z " not in Path("/proc", pid, "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.timeout(60)
+def test_the_program_ends_with_its_runner(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    program = tmp_path / "test_thing"
+    program.write_text(
+        f"#!/bin/sh\nsleep 100 & echo $! $$ >{pids}.new; mv {pids}.new {pids}; wait\n"
+    )
+    program.chmod(0o755)
+    with subprocess.Popen([RUNNER, "debug", program], stdout=subprocess.PIPE) as runner:
+        while not pids.exists():
+            time.sleep(0.01)
+        runner.terminate()
+        assert runner.wait() == 143
+    while any(_alive(pid) for pid in pids.read_text().split()):
+        time.sleep(0.01)
 
 
 def test_a_skip_says_why_and_may_be_forbidden(tmp_path: Path) -> None:
