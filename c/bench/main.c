@@ -59,6 +59,12 @@ void *bench_alloc(uint64_t bytes)
 	return memory;
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static void print_versions(void)
 {
 	unsigned int xxhash = XXH_versionNumber();
@@ -66,7 +72,7 @@ static void print_versions(void)
 	printf("{\"lz4\": \"%s\", \"zstd\": \"%s\", \"xxhash\": \"%u.%u.%u\", "
 	       "\"compiler\": \"%s\"}\n",
 	       LZ4_versionString(), ZSTD_versionString(), xxhash / 10000, xxhash / 100 % 100,
-	       xxhash % 100, __VERSION__);
+	       xxhash % 100, COMPILER);
 }
 
 int main(int argc, char **argv)
