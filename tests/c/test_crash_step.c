@@ -102,10 +102,8 @@ static bool chosen(const struct crash_scenario *scenario, int count, char **name
 static int run(bool list, bool expect_failure, int count, char **names)
 {
 	static const struct crash_scenario *const lists[] = {
-		page_scenarios,
-		encoding_scenarios,
-		table_scenarios,
-		space_scenarios,
+		page_scenarios, encoding_scenarios, table_scenarios,
+		full_scenarios, space_scenarios,
 	};
 	struct totals totals = {0};
 

@@ -6,7 +6,7 @@
  *
  *   test_kill [--kills N] [--seed N]
  *
- * 50 kills by default. The long run, some five minutes for 5,000 kills:
+ * 50 kills by default. The long run, two to five minutes for 5,000 kills:
  *   make -C c VARIANT=release && build/release/test_kill --kills 5000
  */
 #include <errno.h>
@@ -29,6 +29,7 @@ enum {
 	ROOMY_BYTES = 16 << 20, /* every persistent page fits, whatever the encoding */
 	TIGHT_BYTES = 1 << 20,  /* about half of all pages do */
 	ROUNDS_PER_ARENA = 25,
+	CREATORS = 5,       /* killed before each arena is made */
 	RECOVERY_KILLS = 5, /* one kill in so many comes while the arena is being recovered */
 	LONGEST_RUN_MICROSECONDS = 20000,
 };
@@ -162,9 +163,33 @@ static uint64_t verify(const char *path)
 	return recovery.stale_records;
 }
 
-static void start_arena(const char *path, bool tight)
+/* Whoever is killed while making an arena is in nobody's way. */
+static void kill_creators(const char *path, struct random *random)
+{
+	struct tmem_engine *engine;
+
+	for (int i = 0; i < CREATORS; i++) {
+		pid_t child = fork();
+
+		CHECK(child >= 0);
+		if (child == 0) {
+			engine = open_arena(path);
+			pause();
+		}
+		wait_microseconds(random_below(random, 1000));
+		kill(child, SIGKILL);
+		CHECK_EQ(waitpid(child, NULL, 0), child);
+		engine = open_arena(path);
+		tmem_engine_close(engine);
+		CHECK_EQ(unlink(path), 0);
+	}
+}
+
+static void start_arena(const char *path, bool tight, struct random *random)
 {
 	unlink(path);
+	budget_bytes = ROOMY_BYTES;
+	kill_creators(path, random);
 	budget_bytes = tight ? TIGHT_BYTES : ROOMY_BYTES;
 	work.may_refuse = tight;
 	work_create(&work, open_arena(path));
@@ -185,7 +210,7 @@ static void run(uint64_t kills, uint64_t seed)
 		if (i % ROUNDS_PER_ARENA == 0) {
 			totals = work_totals(&work);
 			puts += totals.puts;
-			start_arena(path, i / ROUNDS_PER_ARENA % 2 != 0);
+			start_arena(path, i / ROUNDS_PER_ARENA % 2 != 0, &random);
 		}
 		kill_one(path, &random);
 		stale += verify(path);

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "scenarios.h"
 
+#include "check.h"
+#include "internal.h"
+
+struct scenario_before scenario_before;
+
 void scenario_encode(struct world *world, int client, enum tmem_encoding encoding, bool dedup)
 {
 	struct tmem_client_settings settings = world_settings(world, client);
@@ -61,4 +66,34 @@ struct tmem_usage scenario_usage(struct world *world)
 
 	tmem_engine_usage(world->engine, &usage);
 	return usage;
+}
+
+void scenario_remember(struct world *world)
+{
+	scenario_before.counters = scenario_counters(world);
+	scenario_before.usage = scenario_usage(world);
+}
+
+void scenario_verify_evicted(struct world *world)
+{
+	CHECK(scenario_counters(world).evicted > scenario_before.counters.evicted);
+}
+
+void scenario_ephemeral(struct world *world)
+{
+	scenario_base(world);
+	world_fill(world, ALPHA_EPHEMERAL, 8, PAGE_RAW, FIRST_NUMBER, 15);
+	scenario_remember(world);
+}
+
+void scenario_full_of_ephemeral(struct world *world)
+{
+	const struct tmem_class *raw;
+
+	scenario_base(world);
+	raw = &world->engine->classes[TMEM_CLASS_RAW];
+	for (uint32_t i = 0; scenario_counters(world).evicted < 20 || raw->free_slots != 0; i++)
+		world_put(world, ALPHA_EPHEMERAL, 8, i, page_value(PAGE_RAW, FIRST_NUMBER + i),
+			  TMEM_DONE);
+	scenario_remember(world);
 }
