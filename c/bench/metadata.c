@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a page costs beside its contents: its record in the arena, and the engine's memory outside
- * it, at every moment of a fill from the sixteenth part of the set on (before that, what an engine
- * costs without any page outweighs what pages cost; that is a value of its own).
+ * it. Asked for all through a fill, since what grows by doubling is at its worst in between, and
+ * reported as the worst from some part of the fill on: the fewer pages there are, the more of it is
+ * what an engine costs without any page.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,10 @@
 
 #include "store.h"
 
-enum { SAMPLE_PAGES = 64, SHAPES = 4 };
+enum { SAMPLE_PAGES = 64, SHAPES = 4, PARTS = 4 };
+
+/* Worst values are those since one page in so many was there; the last one is the full set. */
+static const uint32_t parts[PARTS] = {64, 16, 4, 1};
 
 /* Which handles the pages of the set get. */
 static struct tmem_oid oid_of(const struct bench_data *data, uint32_t shape, uint32_t page,
@@ -52,22 +56,23 @@ struct worst {
 	double pages;
 };
 
+/* @count: pages of the whole fill. */
 static void sample(struct tmem_engine *engine, uint64_t count, struct worst *worst)
 {
 	struct tmem_usage usage;
+	double bytes_per_page;
 	double pages;
-	double bytes;
 
 	tmem_engine_usage(engine, &usage);
 	pages = (double)(usage.ephemeral_pages + usage.persistent_pages);
-	if (pages < (double)count / 16)
-		return;
-	bytes = (double)(usage.record_bytes + usage.heap_bytes);
-	if (bytes / pages <= worst->bytes_per_page)
-		return;
-	worst->bytes_per_page = bytes / pages;
-	worst->usage = usage;
-	worst->pages = pages;
+	bytes_per_page = (double)(usage.record_bytes + usage.heap_bytes) / pages;
+	for (unsigned int i = 0; i < PARTS; i++) {
+		if (pages * parts[i] < (double)count || bytes_per_page <= worst[i].bytes_per_page)
+			continue;
+		worst[i].bytes_per_page = bytes_per_page;
+		worst[i].usage = usage;
+		worst[i].pages = pages;
+	}
 }
 
 static void fill(const struct bench_data *data, const struct bench_store *store, uint32_t shape,
@@ -90,24 +95,38 @@ static void fill(const struct bench_data *data, const struct bench_store *store,
 	sample(store->engine, data->page_count * passes, worst);
 }
 
-static void report(const char *kind, const char *shape, const char *what, double value)
+static void report(const char *kind, uint32_t shape, const char *what, double value)
 {
+	static const char *const names[SHAPES] = {"files", "small_objects", "one_object", "twice"};
 	char name[96];
 
-	snprintf(name, sizeof(name), "%s_%s_%s", kind, shape, what);
+	snprintf(name, sizeof(name), "%s_%s_%s", kind, names[shape], what);
 	bench_value(name, value);
+}
+
+static void report_worst(const char *kind, uint32_t shape, const struct worst *worst)
+{
+	for (unsigned int i = 0; i < PARTS; i++) {
+		char what[48];
+
+		snprintf(what, sizeof(what), "from_1_%u_bytes_per_page", parts[i]);
+		report(kind, shape, what, worst[i].bytes_per_page);
+		snprintf(what, sizeof(what), "from_1_%u_bytes", parts[i]);
+		report(kind, shape, what,
+		       (double)(worst[i].usage.record_bytes + worst[i].usage.heap_bytes));
+		snprintf(what, sizeof(what), "from_1_%u_pages", parts[i]);
+		report(kind, shape, what, worst[i].pages);
+	}
 }
 
 static void measure(const struct bench_data *data, uint32_t shape, uint32_t dedup)
 {
-	static const char *const names[SHAPES] = {"files", "small_objects", "one_object", "twice"};
 	const char *kind = dedup ? "dedup" : "plain";
 	uint64_t before = anonymous_bytes();
+	struct worst worst[PARTS] = {0};
 	struct tmem_client_info info;
 	struct bench_store store;
-	struct worst worst = {0};
-	struct tmem_usage empty;
-	struct worst last = {0};
+	struct tmem_usage usage;
 
 	bench_store_open(&store, data, bench_room_bytes(2ull * data->page_count), TMEM_ENCODING_LZ4,
 			 NULL);
@@ -115,20 +134,14 @@ static void measure(const struct bench_data *data, uint32_t shape, uint32_t dedu
 	info.settings.dedup = dedup;
 	if (tmem_client_set(store.client, &info.settings) != 0)
 		bench_fail("cannot set the client's dedup");
-	tmem_engine_usage(store.engine, &empty);
-	fill(data, &store, shape, &worst);
-	sample(store.engine, 0, &last);
-	report(kind, names[shape], "bytes_per_page", worst.bytes_per_page);
-	report(kind, names[shape], "full_bytes_per_page", last.bytes_per_page);
-	report(kind, names[shape], "heap_bytes", (double)worst.usage.heap_bytes);
-	report(kind, names[shape], "record_bytes", (double)worst.usage.record_bytes);
-	report(kind, names[shape], "pages", worst.pages);
-	report(kind, names[shape], "empty_heap_bytes", (double)empty.heap_bytes);
-	/* What the kernel says, at the end of the fill: heap_bytes leaves malloc's own costs out.
-	 */
-	report(kind, names[shape], "process_bytes_per_page",
-	       ((double)anonymous_bytes() - (double)before) /
-		       (data->page_count * (shape == 3 ? 2.0 : 1.0)));
+	tmem_engine_usage(store.engine, &usage);
+	report(kind, shape, "empty_heap_bytes", (double)usage.heap_bytes);
+	fill(data, &store, shape, worst);
+	report_worst(kind, shape, worst);
+	/* What the kernel says: heap_bytes is what the engine asked for, not what it got. */
+	tmem_engine_usage(store.engine, &usage);
+	report(kind, shape, "process_bytes_per_page",
+	       ((double)anonymous_bytes() - (double)before) / (double)usage.ephemeral_pages);
 	bench_store_close(&store);
 }
 

@@ -26,8 +26,9 @@ static void report(const struct bench_store *store, const char *name)
 	bench_value(value, held);
 	snprintf(value, sizeof(value), "%s_idle_bytes", name);
 	bench_value(value, (double)usage.idle_bytes);
-	snprintf(value, sizeof(value), "%s_pages", name);
-	bench_value(value, (double)usage.ephemeral_pages);
+	snprintf(value, sizeof(value), "%s_metadata_bytes_per_page", name);
+	bench_value(value, (double)(usage.record_bytes + usage.heap_bytes) /
+				   (double)usage.ephemeral_pages);
 }
 
 static void fill(const struct bench_data *data)

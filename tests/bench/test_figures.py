@@ -103,23 +103,23 @@ def test_the_worse_encoding_counts() -> None:
     assert BY_NAME["max_evictions_per_put"].figure(measured).value == 7
 
 
-def test_the_worst_shape_counts() -> None:
+def test_the_worst_shape_counts_since_a_quarter_of_the_set() -> None:
     values: dict[str, float] = {}
     for kind in ("plain", "dedup"):
         for number, shape in enumerate(METADATA_SHAPES):
-            record, heap, pages = 640, 100 * (number + 1), 10
-            values |= {
-                f"{kind}_{shape}_record_bytes": record,
-                f"{kind}_{shape}_heap_bytes": heap,
-                f"{kind}_{shape}_pages": pages,
-                f"{kind}_{shape}_bytes_per_page": (record + heap) / pages,
-                f"{kind}_{shape}_full_bytes_per_page": 1,
-                f"{kind}_{shape}_process_bytes_per_page": 1,
-                f"{kind}_{shape}_empty_heap_bytes": 1,
-            }
-    for name in ("metadata_bytes_per_page", "metadata_bytes_per_page_dedup"):
-        figure = BY_NAME[name].figure(Measured({}, values))
-        assert figure.value == (640 + 100 * len(METADATA_SHAPES)) / 10
+            name = f"{kind}_{shape}"
+            values |= {f"{name}_process_bytes_per_page": 1, f"{name}_empty_heap_bytes": 1}
+            for part in (64, 16, 4, 1):
+                bytes_ = 100 * (number + 1) + part
+                values |= {
+                    f"{name}_from_1_{part}_bytes": bytes_,
+                    f"{name}_from_1_{part}_pages": 10,
+                    f"{name}_from_1_{part}_bytes_per_page": bytes_ / 10,
+                }
+    for field in ("metadata_bytes_per_page", "metadata_bytes_per_page_dedup"):
+        figure = BY_NAME[field].figure(Measured({}, values))
+        assert figure.value == (100 * len(METADATA_SHAPES) + 4) / 10
+        assert figure.details["files_from_1_64_bytes_per_page"] == 16.4
 
 
 def test_idle_extents_hide_nothing() -> None:
@@ -129,6 +129,7 @@ def test_idle_extents_hide_nothing() -> None:
             f"{name}_wasted_bytes": 10 * (number + 1),
             f"{name}_held_bytes": 100,
             f"{name}_idle_bytes": 100,
+            f"{name}_metadata_bytes_per_page": 90,
         }
     figure = BY_NAME["arena_waste_ratio_churned"].figure(Measured({}, values))
     assert figure.value == pytest.approx(0.1 * len(CHURNS))

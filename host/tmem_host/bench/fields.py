@@ -104,15 +104,20 @@ def _metadata(kind: str) -> Callable[[Measured], Figure]:
         def value(shape: str, what: str) -> float:
             return measured.values[f"{kind}_{shape}_{what}"]
 
-        details = {
-            f"{shape}_{what}": value(shape, what)
+        # the worst moment since a quarter of the set is there; earlier ones are details
+        figures = {
+            shape: counted(
+                value(shape, "from_1_4_bytes"), value(shape, "from_1_4_pages"), "bytes, pages", {}
+            )
             for shape in METADATA_SHAPES
-            for what in ("bytes_per_page", "full_bytes_per_page", "process_bytes_per_page")
         }
-        worst = max(METADATA_SHAPES, key=lambda shape: value(shape, "bytes_per_page"))
-        held = value(worst, "record_bytes") + value(worst, "heap_bytes")
-        details["empty_heap_bytes"] = value(worst, "empty_heap_bytes")
-        return counted(held, value(worst, "pages"), "bytes, pages", details)
+        details = {
+            f"{shape}_{what}_per_page": value(shape, f"{what}_per_page")
+            for shape in METADATA_SHAPES
+            for what in (*(f"from_1_{part}_bytes" for part in (64, 16, 4, 1)), "process_bytes")
+        }
+        details["empty_heap_bytes"] = value("files", "empty_heap_bytes")
+        return replace(_worst(list(figures.values())), details=details)
 
     return figure
 
@@ -130,6 +135,9 @@ def _waste(*names: str) -> Callable[[Measured], Figure]:
             # were idle extents counted as held, and as wasted
             details[f"{name}_value_with_idle"] = (wasted + idle) / (held + idle)
             details[f"{name}_idle_bytes"] = idle
+            details[f"{name}_metadata_bytes_per_page"] = measured.values[
+                f"{name}_metadata_bytes_per_page"
+            ]
         return _worst(figures)
 
     return figure
