@@ -30,6 +30,9 @@ int tmem_extent_adopt(struct tmem_engine *engine, uint32_t extent, unsigned int 
  * arena lock. 0 or a negative errno. */
 int tmem_arena_reserve_table(struct tmem_engine *engine, uint32_t extent);
 
+/* Frees what is kept of an extent outside the arena. */
+void tmem_extent_forget(struct tmem_engine *engine, struct tmem_extent *extent);
+
 /* Makes an extent whose slots are all free idle. Takes the arena lock. */
 void tmem_extent_release(struct tmem_engine *engine, uint32_t extent);
 
@@ -50,6 +53,11 @@ bool tmem_arena_has_room(struct tmem_engine *engine);
  * errno with a sentence. */
 int tmem_header_read(struct tmem_backing *backing, struct tmem_arena_header *ret,
 		     uint32_t *first_damaged, struct tmem_error *error);
+
+static inline uint64_t tmem_round_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) / unit * unit;
+}
 
 static inline uint64_t tmem_extent_offset_bytes(const struct tmem_engine *engine, uint32_t extent)
 {

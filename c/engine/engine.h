@@ -60,7 +60,7 @@ struct tmem_options {
 	uint64_t max_bytes;    /* fixed when the arena is formatted: budget can be raised to this;
 				  0: 256 GiB. Address space and a sparse table, not memory */
 	uint32_t extent_bytes; /* fixed when formatted: unit of growing, shrinking and size class;
-				  a power of two, 16 KiB to 2 MiB; 0: 1 MiB (the page size of a
+				  a power of two, 16 KiB to 2 MiB; 0: 512 KiB (the page size of a
 				  hugetlbfs if that is larger) */
 	uint32_t create;       /* non-zero: make and format the file when absent */
 };
