@@ -12,6 +12,7 @@
 #include "check.h"
 #include "page.h"
 #include "scratch.h"
+#include "setup.h"
 #include "workload.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -22,28 +23,14 @@ enum { ACTIONS = 80000 };
 
 enum {
 	OPERATOR_ACTIONS_MIN = 500,
+	MAX_BYTES = 16 << 20,
+	TIGHT_BYTES = 512 << 10,
 };
 
 static struct work work;
 static struct work_log logs[WORK_ACTORS + 1];
 static uint64_t budget_bytes;
 static _Atomic int acting; /* actors that have not finished */
-
-static struct tmem_engine *open_arena(const char *path)
-{
-	struct tmem_options options = {
-		.budget_bytes = budget_bytes,
-		.max_bytes = 16 << 20,
-		.extent_bytes = 16 << 10,
-		.create = 1,
-	};
-	struct tmem_engine *engine;
-	struct tmem_error error;
-
-	if (tmem_engine_open(path, &options, &engine, &error) != 0)
-		check_failed(__FILE__, __LINE__, "%s", error.message);
-	return engine;
-}
 
 static void *act(void *argument)
 {
@@ -185,9 +172,9 @@ static void work_together(bool tight)
 	char path[SCRATCH_PATH_BYTES];
 
 	scratch_path(path, tight ? "tight" : "roomy");
-	budget_bytes = tight ? 512 << 10 : 16 << 20;
+	budget_bytes = tight ? TIGHT_BYTES : MAX_BYTES;
 	work = (struct work){.logs = logs, .may_refuse = tight};
-	work_create(&work, open_arena(path));
+	work_create(&work, setup_open(path, budget_bytes, MAX_BYTES));
 	atomic_store(&acting, WORK_ACTORS);
 	for (uintptr_t i = 0; i < WORK_ACTORS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, act, (void *)i), 0);
@@ -206,7 +193,7 @@ static void work_together(bool tight)
 	work_release(&work);
 	tmem_engine_close(work.engine);
 	/* And all of it is in the arena. */
-	work_find(&work, open_arena(path));
+	work_find(&work, setup_open(path, budget_bytes, MAX_BYTES));
 	work_verify(&work);
 	check_nothing_stays();
 	tmem_engine_close(work.engine);

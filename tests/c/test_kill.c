@@ -23,6 +23,7 @@
 
 #include "check.h"
 #include "scratch.h"
+#include "setup.h"
 #include "workload.h"
 
 enum {
@@ -44,22 +45,6 @@ static struct work work;
 static uint64_t budget_bytes;
 static uint64_t child_seed;
 
-static struct tmem_engine *open_arena(const char *path)
-{
-	struct tmem_options options = {
-		.budget_bytes = budget_bytes,
-		.max_bytes = ROOMY_BYTES,
-		.extent_bytes = 16 << 10,
-		.create = 1,
-	};
-	struct tmem_engine *engine;
-	struct tmem_error error;
-
-	if (tmem_engine_open(path, &options, &engine, &error) != 0)
-		check_failed(__FILE__, __LINE__, "%s", error.message);
-	return engine;
-}
-
 /* ---- the child -------------------------------------------------------------------------- */
 
 static void *act(void *argument)
@@ -77,7 +62,7 @@ __attribute__((noreturn)) static void live(const char *path)
 {
 	pthread_t threads[WORK_ACTORS + 1];
 
-	work_find(&work, open_arena(path));
+	work_find(&work, setup_open(path, budget_bytes, ROOMY_BYTES));
 	shared->ready = true;
 	for (uintptr_t i = 0; i <= WORK_ACTORS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, act, (void *)i), 0);
@@ -147,7 +132,7 @@ static uint64_t verify(const char *path)
 	struct tmem_recovery recovery;
 
 	check_from_outside(path);
-	work_find(&work, open_arena(path));
+	work_find(&work, setup_open(path, budget_bytes, ROOMY_BYTES));
 	tmem_engine_recovery(work.engine, &recovery);
 	CHECK_EQ(recovery.damaged_records, 0);
 	CHECK_EQ(recovery.damaged_rows, 0);
@@ -173,13 +158,13 @@ static void kill_creators(const char *path, struct random *random)
 
 		CHECK(child >= 0);
 		if (child == 0) {
-			engine = open_arena(path);
+			engine = setup_open(path, budget_bytes, ROOMY_BYTES);
 			pause();
 		}
 		wait_microseconds(random_below(random, 1000));
 		kill(child, SIGKILL);
 		CHECK_EQ(waitpid(child, NULL, 0), child);
-		engine = open_arena(path);
+		engine = setup_open(path, budget_bytes, ROOMY_BYTES);
 		tmem_engine_close(engine);
 		CHECK_EQ(unlink(path), 0);
 	}
@@ -192,7 +177,7 @@ static void start_arena(const char *path, bool tight, struct random *random)
 	kill_creators(path, random);
 	budget_bytes = tight ? TIGHT_BYTES : ROOMY_BYTES;
 	work.may_refuse = tight;
-	work_create(&work, open_arena(path));
+	work_create(&work, setup_open(path, budget_bytes, ROOMY_BYTES));
 	work_release(&work);
 	tmem_engine_close(work.engine);
 }

@@ -70,15 +70,10 @@ static void race_in_pool(struct tmem_engine *engine, const char *name, uint32_t 
 {
 	pthread_t threads[RACERS];
 	struct tmem_usage usage;
-	uint32_t granted;
 
 	memset(&race, 0, sizeof(race));
 	CHECK_EQ(tmem_client_create(engine, name, &race.client), 0);
-	CHECK_EQ(tmem_pool_new(race.client, uuid,
-			       kind | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT, &race.pool,
-			       &granted),
-		 0);
-	CHECK_EQ(granted, kind);
+	race.pool = setup_pool_of(race.client, kind, uuid);
 	for (uintptr_t i = 0; i < RACERS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, run_race, (void *)i), 0);
 	for (int i = 0; i < RACERS; i++)
@@ -133,14 +128,10 @@ static void slots_change_hands(void)
 	pthread_t threads[RACERS];
 	struct tmem_engine *engine;
 	struct tmem_recovery recovery;
-	uint32_t granted;
 
 	engine = setup_engine("slots", ARENA_BYTES);
 	CHECK_EQ(tmem_client_create(engine, "passing", &race.client), 0);
-	CHECK_EQ(tmem_pool_new(race.client, NULL,
-			       TMEM_POOL_PERSISTENT | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT,
-			       &race.pool, &granted),
-		 0);
+	race.pool = setup_pool(race.client, TMEM_POOL_PERSISTENT);
 	for (uintptr_t i = 0; i < RACERS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, run_pass, (void *)i), 0);
 	for (int i = 0; i < RACERS; i++)
@@ -164,14 +155,9 @@ static void stay(struct tmem_client *client, struct random *random)
 	struct tmem_oid oid = {.words = {5, 5, 5}};
 	unsigned char contents[TMEM_PAGE_BYTES];
 	struct tmem_pool_info info;
-	uint32_t granted;
 	uint32_t pool;
 
-	CHECK_EQ(tmem_pool_new(client, uuid,
-			       TMEM_POOL_SHARED | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT,
-			       &pool, &granted),
-		 0);
-	CHECK_EQ(granted, TMEM_POOL_SHARED);
+	pool = setup_pool_of(client, TMEM_POOL_SHARED, uuid);
 	for (int i = 0; i < 20; i++) {
 		uint32_t page = random_below(random, 2 * RACED_PAGES);
 		int result;

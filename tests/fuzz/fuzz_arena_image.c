@@ -22,6 +22,7 @@
 #include "page.h"
 #include "record.h"
 #include "scratch.h"
+#include "setup.h"
 
 enum {
 	EXTENT_BYTES = 16 << 10,
@@ -79,18 +80,6 @@ static struct tmem_engine *open_engine(bool create)
 	return NULL;
 }
 
-static uint32_t new_pool(struct tmem_client *client, uint32_t kind)
-{
-	const uint8_t uuid[TMEM_UUID_BYTES] = {1};
-	uint32_t granted;
-	uint32_t id;
-
-	CHECK_EQ(tmem_pool_new(client, uuid, kind | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT,
-			       &id, &granted),
-		 0);
-	return id;
-}
-
 static struct tmem_oid oid_of(uint64_t object)
 {
 	return (struct tmem_oid){.words = {object, 1, 2}};
@@ -110,7 +99,7 @@ static void fill_client(struct tmem_engine *engine, const char *name, uint32_t e
 	info.settings.dedup = 1;
 	CHECK_EQ(tmem_client_set(client, &info.settings), 0);
 	for (uint32_t kind = 0; kind < 3; kind++) {
-		pool = new_pool(client, kinds[kind]);
+		pool = setup_pool(client, kinds[kind]);
 		for (uint32_t i = 0; i < PAGES; i++) {
 			struct tmem_oid oid = oid_of(i / 3);
 
@@ -319,7 +308,7 @@ static void use(struct tmem_engine *engine)
 		tmem_client_release(client);
 	}
 	if (tmem_client_create(engine, "newcomer", &client) == 0) {
-		use_pool(client, new_pool(client, TMEM_POOL_PERSISTENT));
+		use_pool(client, setup_pool(client, TMEM_POOL_PERSISTENT));
 		tmem_client_release(client);
 	}
 	tmem_engine_shrink(engine, ARENA_BYTES / 2, &report);

@@ -7,22 +7,28 @@
 
 const struct tmem_oid setup_oid = {.words = {1, 0, 0}};
 
-struct tmem_engine *setup_engine(const char *name, uint64_t max_bytes)
+struct tmem_engine *setup_open(const char *path, uint64_t budget_bytes, uint64_t max_bytes)
 {
 	struct tmem_options options = {
-		.budget_bytes = max_bytes,
+		.budget_bytes = budget_bytes,
 		.max_bytes = max_bytes,
 		.extent_bytes = SETUP_EXTENT_BYTES,
 		.create = 1,
 	};
-	char path[SCRATCH_PATH_BYTES];
 	struct tmem_engine *engine;
 	struct tmem_error error;
 
-	scratch_path(path, name);
 	if (tmem_engine_open(path, &options, &engine, &error) != 0)
 		check_failed(__FILE__, __LINE__, "%s", error.message);
 	return engine;
+}
+
+struct tmem_engine *setup_engine(const char *name, uint64_t max_bytes)
+{
+	char path[SCRATCH_PATH_BYTES];
+
+	scratch_path(path, name);
+	return setup_open(path, max_bytes, max_bytes);
 }
 
 struct tmem_client *setup_client(struct tmem_engine *engine, const char *name,
@@ -38,9 +44,8 @@ struct tmem_client *setup_client(struct tmem_engine *engine, const char *name,
 	return client;
 }
 
-uint32_t setup_pool(struct tmem_client *client, uint32_t kind)
+uint32_t setup_pool_of(struct tmem_client *client, uint32_t kind, const uint8_t *uuid)
 {
-	const uint8_t uuid[TMEM_UUID_BYTES] = {1, 1, 1, 1};
 	uint32_t granted;
 	uint32_t id;
 
@@ -49,6 +54,13 @@ uint32_t setup_pool(struct tmem_client *client, uint32_t kind)
 		 0);
 	CHECK_EQ(granted, kind);
 	return id;
+}
+
+uint32_t setup_pool(struct tmem_client *client, uint32_t kind)
+{
+	const uint8_t uuid[TMEM_UUID_BYTES] = {1, 1, 1, 1};
+
+	return setup_pool_of(client, kind, uuid);
 }
 
 int setup_put(struct tmem_client *client, uint32_t pool, uint64_t index, uint32_t value)

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "page.h"
+#include "setup.h"
 #include "workload.h"
 #include "workload_area.h"
 
@@ -13,18 +14,6 @@ static const uint8_t shared_uuid[TMEM_UUID_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8};
 static void client_name(unsigned int client, char *name)
 {
 	snprintf(name, TMEM_CLIENT_NAME_MAX + 1, "worker-%u", client);
-}
-
-static uint32_t new_pool(struct tmem_client *client, const uint8_t *uuid, uint32_t kind)
-{
-	uint32_t granted;
-	uint32_t id;
-
-	CHECK_EQ(tmem_pool_new(client, uuid, kind | TMEM_ABI_VERSION << TMEM_POOL_VERSION_SHIFT,
-			       &id, &granted),
-		 0);
-	CHECK_EQ(granted, kind);
-	return id;
 }
 
 void work_create(struct work *work, struct tmem_engine *engine)
@@ -36,9 +25,10 @@ void work_create(struct work *work, struct tmem_engine *engine)
 	for (unsigned int i = 0; i < WORK_CLIENTS; i++) {
 		client_name(i, name);
 		CHECK_EQ(tmem_client_create(engine, name, &work->clients[i]), 0);
-		work->persistent_pool[i] = new_pool(work->clients[i], NULL, TMEM_POOL_PERSISTENT);
-		work->ephemeral_pool[i] = new_pool(work->clients[i], NULL, 0);
-		work->shared_pool[i] = new_pool(work->clients[i], shared_uuid, TMEM_POOL_SHARED);
+		work->persistent_pool[i] = setup_pool(work->clients[i], TMEM_POOL_PERSISTENT);
+		work->ephemeral_pool[i] = setup_pool(work->clients[i], 0);
+		work->shared_pool[i] =
+			setup_pool_of(work->clients[i], TMEM_POOL_SHARED, shared_uuid);
 	}
 	memset(work->logs, 0, (WORK_ACTORS + 1) * sizeof(*work->logs));
 	for (unsigned int i = 0; i < WORK_ACTORS; i++)
