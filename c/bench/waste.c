@@ -31,37 +31,57 @@ static void report(const struct bench_store *store, const char *name)
 				   (double)usage.ephemeral_pages);
 }
 
-static void fill(const struct bench_data *data)
+/* Puts page @pages[i] under the handle i, for the handles in @sequence or, if NULL, all in order;
+ * returns what a put took. */
+static double put_all(const struct bench_store *store, const uint32_t *pages,
+		      const uint32_t *sequence, uint32_t count)
+{
+	struct bench_time start = bench_now();
+	struct bench_time total = {0};
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t as = sequence != NULL ? sequence[i] : i;
+
+		if (bench_store_put(store, as, pages[as]) != TMEM_DONE)
+			bench_fail("a put was refused although there is room");
+	}
+	bench_add_since(&total, &start);
+	return (double)(total.wall_ns - total.waited_ns) / count;
+}
+
+static void fill(const struct bench_data *data, const uint32_t *numbers)
 {
 	struct bench_store store;
 
 	bench_store_open(&store, data, bench_room_bytes(data->page_count), TMEM_ENCODING_LZ4, NULL);
-	for (uint32_t page = 0; page < data->page_count; page++)
-		if (bench_store_put(&store, page, page) != TMEM_DONE)
-			bench_fail("a put was refused although there is room");
+	(void)put_all(&store, numbers, NULL, data->page_count);
 	report(&store, "filled");
 	bench_store_close(&store);
 }
 
-/* Puts the pages @before under one half of the handles, then the pages @after over them. */
+/* Fills with the pages @before, then puts the pages @after over them in the order of @sequence.
+ * What tidying up costs is in the time of those puts. */
 static void churn(const struct bench_data *data, const uint32_t *before, const uint32_t *after,
 		  const uint32_t *sequence, uint32_t count, const char *name)
 {
 	struct bench_store store;
 	struct tmem_counters counters;
+	char value[96];
 
 	bench_store_open(&store, data, bench_room_bytes(count), TMEM_ENCODING_LZ4, NULL);
-	for (uint32_t i = 0; i < count; i++)
-		if (bench_store_put(&store, i, before[i]) != TMEM_DONE)
-			bench_fail("a put was refused although there is room");
-	for (uint32_t i = 0; i < count; i++)
-		if (bench_store_put(&store, sequence[i], after[sequence[i]]) != TMEM_DONE)
-			bench_fail("a put was refused although there is room");
+	snprintf(value, sizeof(value), "%s_fill_ns_per_page", name);
+	bench_value(value, put_all(&store, before, NULL, count));
+	snprintf(value, sizeof(value), "%s_replace_ns_per_page", name);
+	bench_value(value, put_all(&store, after, sequence, count));
 	tmem_engine_counters(store.engine, &counters);
 	if (counters.puts_replaced != count)
 		bench_fail("%llu puts replaced a page instead of %u",
 			   (unsigned long long)counters.puts_replaced, count);
 	report(&store, name);
+	/* The same handles once more with the same contents: what a replacing put costs when sizes
+	 * do not change. */
+	snprintf(value, sizeof(value), "%s_replace_same_ns_per_page", name);
+	bench_value(value, put_all(&store, after, sequence, count));
 	bench_store_close(&store);
 }
 
@@ -117,15 +137,15 @@ static void shuffle(uint32_t **pages, uint32_t count)
 void bench_waste(const struct bench_data *data)
 {
 	uint32_t half = data->page_count / 2;
-	uint32_t *numbers = bench_alloc(2ull * half * sizeof(*numbers));
+	uint32_t *numbers = bench_alloc(data->page_count * sizeof(*numbers));
 	uint32_t *small = bench_alloc(half * sizeof(*small));
 	uint32_t *large = bench_alloc(half * sizeof(*large));
 	uint32_t *sequence;
 
-	for (uint32_t i = 0; i < 2 * half; i++)
+	for (uint32_t i = 0; i < data->page_count; i++)
 		numbers[i] = i;
 	sequence = bench_shuffled(numbers, half);
-	fill(data);
+	fill(data, numbers);
 	churn(data, numbers, numbers + half, sequence, half, "churned_files");
 	split_by_size(data, half, small, large);
 	/* in no order of size */

@@ -135,9 +135,11 @@ def _waste(*names: str) -> Callable[[Measured], Figure]:
             # were idle extents counted as held, and as wasted
             details[f"{name}_value_with_idle"] = (wasted + idle) / (held + idle)
             details[f"{name}_idle_bytes"] = idle
-            details[f"{name}_metadata_bytes_per_page"] = measured.values[
-                f"{name}_metadata_bytes_per_page"
-            ]
+            for what in ("metadata_bytes", "fill_ns", "replace_ns", "replace_same_ns"):
+                key = f"{name}_{what}_per_page"
+                # nothing is replaced after a mere fill
+                if key in measured.values:
+                    details[key] = measured.values[key]
         return _worst(figures)
 
     return figure
