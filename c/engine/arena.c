@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-
 static int choose_geometry(struct tmem_arena_header *header, const struct tmem_options *options,
 			   uint64_t page_bytes, struct tmem_error *error)
 {

@@ -31,6 +31,8 @@ struct tmem_backing_ops {
 	int (*map)(struct tmem_backing *backing, uint64_t bytes, void **ret);
 	/* Bytes up to the end of the last range that was ever reserved. */
 	uint64_t (*end_bytes)(struct tmem_backing *backing);
+	/* Where the first byte at or after @offset is that no memory holds; at most end_bytes. */
+	uint64_t (*first_hole)(struct tmem_backing *backing, uint64_t offset);
 	/* Bytes of memory held now. */
 	uint64_t (*held_bytes)(struct tmem_backing *backing);
 	int (*read)(struct tmem_backing *backing, void *to, uint64_t offset, size_t bytes);

@@ -84,6 +84,14 @@ static uint64_t file_end_bytes(struct tmem_backing *backing)
 	return (uint64_t)st.st_size;
 }
 
+static uint64_t file_first_hole(struct tmem_backing *backing, uint64_t offset)
+{
+	off_t hole = lseek(file_of(backing)->fd, (off_t)offset, SEEK_HOLE);
+
+	/* Beyond the end there is nothing but hole. */
+	return hole < 0 ? offset : (uint64_t)hole;
+}
+
 static uint64_t file_held_bytes(struct tmem_backing *backing)
 {
 	struct stat st;
@@ -131,6 +139,7 @@ static const struct tmem_backing_ops file_ops = {
 	.give_back = file_give_back,
 	.map = file_map,
 	.end_bytes = file_end_bytes,
+	.first_hole = file_first_hole,
 	.held_bytes = file_held_bytes,
 	.read = file_read,
 	.close = file_close,

@@ -245,6 +245,7 @@ struct tmem_engine {
 	struct tmem_pool **pools;         /* by number; set once. Room for TMEM_NUMBERS_MAX */
 	uint32_t pool_slots;
 	struct tmem_pool *free_pools;
+	uint32_t tomb_count;
 	uint64_t next_serial;
 	bool shared_auth_all;
 	tmem_ref host_row;

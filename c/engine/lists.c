@@ -97,16 +97,27 @@ static void link_newest(struct tmem_engine *engine, struct tmem_pool *pool, tmem
 					  1, memory_order_relaxed);
 }
 
+/* These counters change nowhere else, so the list lock guards them: no locked instruction. */
+static void count_linked(struct tmem_member *member, size_t counter)
+{
+	_Atomic uint64_t *count = &member->counters[counter];
+
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 int tmem_list_link(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref,
-		   uint32_t charge_bytes, uint32_t instead_bytes)
+		   const struct tmem_linking *linking)
 {
 	int code;
 
 	tmem_lock(&pool->list_lock);
-	code = charge(pool, charge_bytes, instead_bytes);
+	code = charge(pool, linking->charge_bytes, linking->instead_bytes);
 	if (code == 0) {
 		stamp_now(engine, pool, tmem_ref_record(engine, ref));
-		link_newest(engine, pool, ref, charge_bytes);
+		link_newest(engine, pool, ref, linking->charge_bytes);
+		count_linked(linking->member, linking->outcome);
+		count_linked(linking->member, linking->encoding);
 	}
 	tmem_unlock(&pool->list_lock);
 	return code;

@@ -30,13 +30,21 @@ static inline _Atomic uint64_t *tmem_account(struct tmem_client *client,
 	return tmem_pool_persistent(pool) ? &client->persistent_bytes : &client->ephemeral_bytes;
 }
 
+/* What a put wants linked, and which counters of its member say so. */
+struct tmem_linking {
+	uint32_t charge_bytes;
+	uint32_t instead_bytes; /* charge of the page it replaces, which the caller unlinks next */
+	struct tmem_member *member;
+	size_t outcome;  /* TMEM_COUNTER() of stored or replaced */
+	size_t encoding; /* TMEM_COUNTER() of how */
+};
+
 /*
- * Links the page as the newest of the pool and charges @charge_bytes for it. @instead_bytes: the
- * charge of the page it replaces, which the caller unlinks next. Returns 0; or, with nothing done,
- * -EDQUOT (the owner's cap) or -ENOSPC (its persistent quota).
+ * Links the page as the newest of the pool, charges it and counts it. Returns 0; or, with nothing
+ * done, -EDQUOT (the owner's cap) or -ENOSPC (its persistent quota).
  */
 int tmem_list_link(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref,
-		   uint32_t charge_bytes, uint32_t instead_bytes);
+		   const struct tmem_linking *linking);
 
 /* Recovery: links and charges without looking at limits; @pool's stamp order is the caller's. */
 void tmem_list_adopt(struct tmem_engine *engine, struct tmem_pool *pool, tmem_ref ref,

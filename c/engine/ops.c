@@ -94,7 +94,7 @@ static int refuse(const struct tmem_call *call, const struct tmem_handle *handle
 	return code;
 }
 
-static void count_encoding(const struct tmem_call *call, const struct new_page *page)
+static size_t encoding_counter(const struct new_page *page)
 {
 	static const size_t counters[] = {
 		[TMEM_ENCODING_RAW] = TMEM_COUNTER(encoded_raw),
@@ -103,8 +103,7 @@ static void count_encoding(const struct tmem_call *call, const struct new_page *
 		[TMEM_ENCODING_ZSTD] = TMEM_COUNTER(encoded_zstd),
 	};
 
-	count_refusal(call, page->reference ? TMEM_COUNTER(deduplicated)
-					    : counters[page->encoded.encoding]);
+	return page->reference ? TMEM_COUNTER(deduplicated) : counters[page->encoded.encoding];
 }
 
 static void copy_contents(struct tmem_engine *engine, const struct new_page *page)
@@ -177,7 +176,12 @@ static int install(const struct tmem_call *call, const struct tmem_handle *handl
 {
 	struct tmem_engine *engine = call->engine;
 	struct tmem_record *record = tmem_ref_record(engine, page->ref);
-	uint32_t instead_bytes = 0;
+	struct tmem_linking linking = {
+		.charge_bytes = tmem_charge_bytes(page->length_bytes),
+		.member = call->member,
+		.outcome = TMEM_COUNTER(puts_stored),
+		.encoding = encoding_counter(page),
+	};
 	tmem_ref old;
 	int code;
 
@@ -198,11 +202,11 @@ static int install(const struct tmem_call *call, const struct tmem_handle *handl
 		struct tmem_record *old_record = tmem_ref_record(engine, old);
 
 		record->generation = old_record->generation + 1;
-		instead_bytes =
+		linking.instead_bytes =
 			tmem_charge_bytes(tmem_commit_length(atomic_load(&old_record->commit)));
+		linking.outcome = TMEM_COUNTER(puts_replaced);
 	}
-	code = tmem_list_link(engine, call->pool, page->ref, tmem_charge_bytes(page->length_bytes),
-			      instead_bytes);
+	code = tmem_list_link(engine, call->pool, page->ref, &linking);
 	if (code != 0) {
 		*over_limit = true;
 		if (last_try)
@@ -214,12 +218,8 @@ static int install(const struct tmem_call *call, const struct tmem_handle *handl
 	}
 	commit(engine, call, page);
 	tmem_page_link(engine, handle, page->ref);
-	if (old != TMEM_REF_NONE) {
+	if (old != TMEM_REF_NONE)
 		tmem_page_remove(engine, handle, old);
-		tmem_count(call->member, puts_replaced, 1);
-	} else {
-		tmem_count(call->member, puts_stored, 1);
-	}
 	code = TMEM_DONE;
 out:
 	tmem_unlock(&handle->shard->lock);
@@ -251,9 +251,7 @@ static int store(const struct tmem_call *call, const struct tmem_handle *handle,
 		tmem_reclaim_for_cap(engine, call->pool, tmem_charge_bytes(page->length_bytes));
 		code = install(call, handle, page, true, &over_limit);
 	}
-	if (code == TMEM_DONE)
-		count_encoding(call, page);
-	else
+	if (code != TMEM_DONE)
 		abandon(engine, call, page);
 	return code;
 }

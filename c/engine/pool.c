@@ -55,11 +55,12 @@ static bool may_share(const struct tmem_client *client, const uint8_t *uuid)
 /* Pools that were left for the contents in them, and hold none any more. */
 static void reap_tombs(struct tmem_engine *engine)
 {
-	for (uint32_t i = 0; i < engine->pool_slots; i++) {
+	for (uint32_t i = 0; engine->tomb_count > 0 && i < engine->pool_slots; i++) {
 		struct tmem_pool *pool = engine->pools[i];
 
 		if (atomic_load(&pool->state) == TMEM_POOL_TOMB &&
 		    atomic_load(&pool->orphans) == 0) {
+			engine->tomb_count--;
 			tmem_row_clear(engine, &pool->row);
 			tmem_pool_recycle(engine, pool);
 		}
@@ -250,6 +251,7 @@ void tmem_member_end(struct tmem_engine *engine, struct tmem_member *member)
 		tmem_pool_set_owner(engine, pool, NULL);
 		if (atomic_load(&pool->orphans) > 0) {
 			atomic_store(&pool->state, TMEM_POOL_TOMB);
+			engine->tomb_count++;
 		} else {
 			tmem_row_clear(engine, &pool->row);
 			tmem_pool_recycle(engine, pool);

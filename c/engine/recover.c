@@ -77,10 +77,30 @@ static void order_extents(struct tmem_recovery_state *state)
 	qsort(state->extents, state->extent_count, sizeof(*state->extents), by_stamp);
 }
 
+/*
+ * A sound arena has no holes where extents are. One that does was cut short, or its header was
+ * changed: touching a hole is fatal when the file system is full. Looks at a run of neighbours from
+ * *@at on, and moves *@at behind it.
+ */
+static int fill_holes(struct tmem_recovery_state *state, uint32_t *at)
+{
+	struct tmem_engine *engine = state->engine;
+	uint64_t start = tmem_extent_offset_bytes(engine, state->extents[*at].number);
+	uint64_t end = start;
+
+	do {
+		end += engine->header.extent_bytes;
+		(*at)++;
+	} while (*at < state->extent_count &&
+		 tmem_extent_offset_bytes(engine, state->extents[*at].number) == end);
+	if (engine->backing->ops->first_hole(engine->backing, start) >= end)
+		return 0;
+	return engine->backing->ops->reserve(engine->backing, start, end - start);
+}
+
 static int adopt_extents(struct tmem_recovery_state *state)
 {
 	struct tmem_engine *engine = state->engine;
-	uint64_t extent_bytes = engine->header.extent_bytes;
 	uint32_t highest = 0;
 	int code = 0;
 
@@ -92,15 +112,8 @@ static int adopt_extents(struct tmem_recovery_state *state)
 	}
 	if (code == 0 && state->extent_count > 0)
 		code = tmem_arena_reserve_table(engine, highest);
-	/* A sound arena has no holes where extents are. One that does has been cut short: touching
-	 * the holes on a full file system would be fatal. */
-	if (code == 0 && engine->backing->ops->held_bytes(engine->backing) <
-				 atomic_load(&engine->resident_bytes))
-		for (uint32_t i = 0; code == 0 && i < state->extent_count; i++)
-			code = engine->backing->ops->reserve(
-				engine->backing,
-				tmem_extent_offset_bytes(engine, state->extents[i].number),
-				extent_bytes);
+	for (uint32_t i = 0; code == 0 && i < state->extent_count;)
+		code = fill_holes(state, &i);
 	return code;
 }
 

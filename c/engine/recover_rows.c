@@ -297,6 +297,7 @@ void tmem_recover_end_pools(struct tmem_recovery_state *state)
 			continue;
 		if (atomic_load(&pool->orphans) > 0) {
 			atomic_store(&pool->state, TMEM_POOL_TOMB);
+			engine->tomb_count++;
 		} else {
 			tmem_row_clear(engine, &pool->row);
 			tmem_pool_recycle(engine, pool);
