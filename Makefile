@@ -78,8 +78,7 @@ lint:
 
 test-c:
 	$(call heading,C tests)
-	@$(MAKE) --no-print-directory -C c -j$(JOBS) VARIANT=release lib
-	@for variant in debug asan tsan swap; do \
+	@for variant in release debug asan tsan swap; do \
 		$(MAKE) --no-print-directory -C c -j$(JOBS) check VARIANT=$$variant || exit; \
 	done
 
