@@ -9,9 +9,6 @@
 #include "reclaim.h"
 #include "slots.h"
 
-/* A put does not pay for emptying an extent that is fuller than this. */
-enum { MOVED_MAX_EIGHTHS = 8 };
-
 /* The slots of the extent being emptied are not given out again (it is closed), so a record that
  * was committed keeps its bytes even if its page is removed meanwhile. */
 static void copy_record(struct tmem_engine *engine, tmem_ref ref, tmem_ref to, uint64_t commit)
@@ -108,7 +105,7 @@ static unsigned int most_wasteful(struct tmem_engine *engine)
 	unsigned int best = TMEM_CLASSES;
 	uint64_t best_bytes = 0;
 
-	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++) {
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class += 1) {
 		uint32_t slots = tmem_class_slots(class, engine->header.extent_bytes);
 		uint32_t free_slots = atomic_load_explicit(&engine->classes[class].free_slots,
 							   memory_order_relaxed);
@@ -123,10 +120,9 @@ static unsigned int most_wasteful(struct tmem_engine *engine)
 	return best;
 }
 
-static bool compact_class(struct tmem_engine *engine, unsigned int class, uint32_t max_used,
-			  uint64_t *moved_pages)
+static bool compact_class(struct tmem_engine *engine, unsigned int class, uint64_t *moved_pages)
 {
-	uint32_t number = tmem_extent_close_sparsest(engine, class, max_used);
+	uint32_t number = tmem_extent_close_sparsest(engine, class, TMEM_SLOTS_MAX);
 
 	return number != TMEM_REF_NONE && empty_extent(engine, class, number, moved_pages);
 }
@@ -135,19 +131,12 @@ bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pa
 {
 	unsigned int class = most_wasteful(engine);
 
-	if (class < TMEM_CLASSES) {
-		uint32_t slots = tmem_class_slots(class, engine->header.extent_bytes);
-
-		if (compact_class(engine, class, eager ? slots : slots * MOVED_MAX_EIGHTHS / 8,
-				  moved_pages))
-			return true;
-	}
-	if (!eager)
-		return false;
-	for (class = 0; class < TMEM_CLASS_ROW; class ++)
+	if (class < TMEM_CLASSES && compact_class(engine, class, moved_pages))
+		return true;
+	for (class = 0; eager && class < TMEM_CLASS_ROW; class += 1)
 		if (atomic_load_explicit(&engine->classes[class].free_slots, memory_order_relaxed) >
 			    0 &&
-		    compact_class(engine, class, TMEM_SLOTS_MAX, moved_pages))
+		    compact_class(engine, class, moved_pages))
 			return true;
 	return false;
 }

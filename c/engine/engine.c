@@ -88,7 +88,7 @@ static uint64_t held_bytes(struct tmem_engine *engine)
 	uint64_t extents = atomic_load(&engine->classes[TMEM_CLASS_ROW].extents);
 	uint64_t bytes;
 
-	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++) {
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class += 1) {
 		uint64_t slots = tmem_class_slots(class, engine->header.extent_bytes);
 
 		extents += (atomic_load(&engine->held_slots[class]) + slots - 1) / slots;
@@ -215,7 +215,7 @@ int tmem_engine_set_policy(struct tmem_engine *engine, const char *eviction, con
 
 static void usage_of_classes(struct tmem_engine *engine, struct tmem_usage *ret)
 {
-	for (unsigned int class = 0; class < TMEM_CLASSES; class ++) {
+	for (unsigned int class = 0; class < TMEM_CLASSES; class += 1) {
 		uint64_t used = atomic_load(&engine->classes[class].used_slots);
 
 		ret->record_bytes += used * tmem_class_record_bytes(class);

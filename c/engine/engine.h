@@ -150,8 +150,8 @@ void tmem_engine_recovery(struct tmem_engine *engine, struct tmem_recovery *ret)
 uint64_t tmem_engine_scrub(struct tmem_engine *engine, uint64_t max_pages);
 
 /* Sets the policies by name: "lru" is the only eviction policy; admission is "always" or
- * "second-chance", which refuses a page's first ephemeral put and takes it when it comes again
- * while the engine still remembers it. -EINVAL for an unknown name. NULL leaves one as it is. */
+ * "second-chance", which refuses an ephemeral put of a page that the engine does not remember
+ * having refused lately. -EINVAL for an unknown name. NULL leaves one as it is. */
 int tmem_engine_set_policy(struct tmem_engine *engine, const char *eviction, const char *admission);
 
 /* ---- clients --------------------------------------------------------------------------- */

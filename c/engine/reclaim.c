@@ -169,7 +169,7 @@ static bool wasteful(struct tmem_engine *engine)
 {
 	uint64_t free_bytes = 0;
 
-	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class ++)
+	for (unsigned int class = 0; class < TMEM_CLASS_ROW; class += 1)
 		free_bytes += free_slots(engine, class) *
 			      (uint64_t)(TMEM_RECORD_BYTES + tmem_class_slot_bytes(class));
 	return free_bytes >

@@ -32,7 +32,7 @@ uint32_t tmem_evict_one(struct tmem_engine *engine, struct tmem_client *requeste
 
 /*
  * Empties one sparse extent into others of its class; true if one became idle. Looks at the class
- * with the most free room first; @eager: at every class, and however many pages are to be moved.
+ * with the most free room, if that is an extent's worth; @eager: at every class.
  * Adds to *@moved_pages.
  */
 bool tmem_compact_one(struct tmem_engine *engine, bool eager, uint64_t *moved_pages);
