@@ -131,17 +131,18 @@ static void presize_tables(struct tmem_recovery_state *state)
 				   (uint32_t)(slots >> engine->shard_bits));
 }
 
-/* An extent that could not be read is free from now on. */
-static void forget_damaged(struct tmem_recovery_state *state)
+/* What the table says of extents that could not be read, or are not in the file, is forgotten. */
+static void forget_words(struct tmem_recovery_state *state)
 {
 	struct tmem_engine *engine = state->engine;
 
-	for (uint64_t i = 0; i < engine->recovery.damaged_extents; i++) {
-		uint32_t number = state->extents[state->extent_count + i].number;
-
-		if (tmem_arena_reserve_table(engine, number) == 0)
+	for (uint64_t i = 0; i < engine->recovery.damaged_extents; i++)
+		(void)tmem_arena_reserve_table(engine,
+					       state->extents[state->extent_count + i].number);
+	for (uint32_t number = 0; number < tmem_arena_extents(engine); number++)
+		if ((engine->unreserved_map[number / 64] >> number % 64 & 1) != 0 &&
+		    atomic_load(&engine->extent_table[number]) != 0)
 			atomic_store(&engine->extent_table[number], 0);
-	}
 }
 
 int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
@@ -161,7 +162,7 @@ int tmem_recover(struct tmem_engine *engine, struct tmem_error *error)
 	}
 	if (code == 0) {
 		tmem_recover_end_pools(&state);
-		forget_damaged(&state);
+		forget_words(&state);
 
 		tmem_arena_return_unused(engine);
 		atomic_store(&engine->clock, (state.newest_stamp + 1) & TMEM_STAMP_MASK);
