@@ -8,12 +8,14 @@ it and returns the exit status: 0 for success, 1 for a failure, 2 for wrong usag
 import argparse
 import importlib.metadata
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 from tmem_host.bench import BenchError
 from tmem_host.cli import arena, bench
 from tmem_host.native import TmemError
+from tmem_host.provision import ProvisionError
 
 
 class _PrintVersion(argparse.Action):
@@ -43,9 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except (TmemError, BenchError) as error:
+    except (TmemError, BenchError, ProvisionError) as error:
         print(f"tmem: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("tmem: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader has seen enough. Python would flush what is left, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
