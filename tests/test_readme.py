@@ -28,7 +28,7 @@ def test_the_example_prints_what_the_text_says(arena_path: Path) -> None:
     assert done.stdout.splitlines() == list(said.groups())
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"^([\w/]+/)  +", README, re.MULTILINE))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"^([\w/-]+/)  +", README, re.MULTILINE))))
 def test_the_folders_it_lists_exist(path: str) -> None:
     assert (TOP / path).is_dir()
 
@@ -42,7 +42,7 @@ def test_every_top_folder_is_listed() -> None:
         check=True,
     ).stdout.split()
     tops = {Path(path).parts[0] for path in tracked if "/" in path}
-    listed = {path.split("/")[0] for path in re.findall(r"^([\w/]+/)  +", README, re.MULTILINE)}
+    listed = {path.split("/")[0] for path in re.findall(r"^([\w/-]+/)  +", README, re.MULTILINE)}
     assert {top for top in tops if not top.startswith(".")} - {"LICENSES"} == listed
 
 
