@@ -42,6 +42,13 @@ enum tmem_op {
 	TMEM_OP_FLUSH_OBJECT = 7,
 	TMEM_OP_FLUSH_RANGE = 16,
 	TMEM_OP_FLUSH_POOL = 17,
+	/* of the channel: docs/protocol.md */
+	TMEM_OP_HELLO = 32, /* asks for a session; changes nothing on the host */
+	TMEM_OP_START = 33, /* takes the session that the answer to HELLO offered */
+	TMEM_OP_ECHO = 34,  /* brings the newest token back (rule R); keeps the channel alive */
+	TMEM_OP_BYE = 35,   /* ends the session: a guest in order, the host with the reason */
+	TMEM_OP_STAT = 36,  /* what the host holds for this client */
+	TMEM_OP_POOLS = 37, /* which pools the client has */
 };
 
 /* The flag word of a new pool. Bits that no field names must be zero. */
@@ -80,6 +87,14 @@ enum tmem_result {
 	TMEM_EMFILE = -24,     /* pool_new: TMEM_POOLS_PER_CLIENT_MAX reached */
 	TMEM_EFROZEN = -1000,  /* put of a new page, or a new pool, by a frozen client */
 	TMEM_EEMPTY = -1001,   /* get on a pool that holds no pages; not counted as a get */
+
+	/* of the channel; in answers to HELLO and START, and as the reason of a host's BYE */
+	TMEM_EILSEQ = -84,      /* the stream was damaged; resume */
+	TMEM_ECONNRESET = -104, /* another session of this client has taken over */
+	TMEM_ESHUTDOWN = -108,  /* the service is going down; resume when it is back */
+	TMEM_ETIMEDOUT = -110,  /* the lease lapsed: expelled from the shared pools (R-a) */
+	TMEM_ESTALE = -116,     /* the guest was put back to an earlier moment (R-e) */
+	TMEM_EUCLEAN = -117,    /* the host says that the client's pages are gone (rule P) */
 };
 
 /* The name of an object inside a pool. */
