@@ -20,8 +20,8 @@ NATIVE := host/tmem_host/native
 EXTENSION := $(NATIVE)/_engine.abi3.so
 STUB := $(NATIVE)/_engine.pyi
 
-HEADERS := $(shell find c/include c/engine -name '*.h')
-ENGINE_SOURCES := $(shell find c/engine -name '*.c')
+HEADERS := $(shell find c -name '*.h')
+SOURCES := $(shell find c -name '*.c' ! -path '*/kernel/*' ! -path 'c/kmod/*')
 BINDINGS := $(wildcard scripts/bindings/*.py)
 
 # What git knows or would add; the checks look at these.
@@ -52,7 +52,7 @@ debian-packages:
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[test,dev]'
 	@touch $@
 
-$(EXTENSION): setup.py c/cflags $(HEADERS) $(ENGINE_SOURCES) $(BINDINGS) | .venv/.installed
+$(EXTENSION): setup.py c/cflags $(HEADERS) $(SOURCES) $(BINDINGS) | .venv/.installed
 	@echo 'setup: $@'
 	@$(BIN)/python setup.py --quiet build_clib build_ext --inplace
 	@touch $@

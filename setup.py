@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What pyproject.toml cannot say: the C library of the engine and its cffi extension.
+"""What pyproject.toml cannot say: the C libraries and the cffi extension that they are linked into.
 
-The engine is a library of its own, so that its warnings are errors while those of the code which
+Each part is a library of its own, so that its warnings are errors while those of the code which
 cffi generates are not.
 """
 
@@ -17,15 +17,16 @@ from bindings import sources
 setup(
     libraries=[
         (
-            "tmem-engine",
+            f"tmem-{part}",
             {
-                "sources": sources.ENGINE_SOURCES,
-                "obj_deps": {"": sources.ENGINE_HEADERS},
+                "sources": files,
+                "obj_deps": {"": sources.HEADERS},
                 "include_dirs": sources.INCLUDE_DIRS,
                 # -UNDEBUG since Python's own flags define it, which c/Makefile does not
                 "cflags": [f"@{sources.CFLAGS_FILE}", "-O2", "-g", "-UNDEBUG"],
             },
         )
+        for part, files in sources.HOST_PARTS.items()
     ],
     cffi_modules=["scripts/bindings/engine.py:ffibuilder"],
 )

@@ -33,7 +33,6 @@
 #ifdef __KERNEL__
 #include <linux/types.h>
 #else
-#include <stdbool.h>
 #include <stddef.h>
 #endif
 #endif
@@ -111,23 +110,24 @@ struct tmem_decoder {
 	uint32_t offered;       /* its number; 0: none */
 };
 
-void tmem_decoder_init(struct tmem_decoder *decoder, bool replies);
+/* @replies: non-zero for the guest's end, which takes what the host sends. */
+void tmem_decoder_init(struct tmem_decoder *decoder, int replies);
 
 /*
  * Looks at the next @bytes of the stream. Nothing beyond them is read, and no number in them is
- * believed before the check holds: a message is of this direction, of a version, op, session and
- * payload length that are possible, with every reserved bit zero, its check and its tail right.
- * HELLO and START (of the offered session) are taken at any time, the rest only in step.
+ * believed before the check holds: a message is of this direction, our version and session, and of
+ * a payload length that is possible, its reserved bits are zero, its check and its tail right.
+ * HELLO, and START of the offered session, are taken at any time, the rest only in step.
  *
  * In step, what is no message is TMEM_WIRE_DAMAGED; the caller then ends the connection or
  * searches. Searching, what is neither HELLO nor START is passed over: *@used tells how much, also
  * with TMEM_WIRE_MORE. A message is at the end of the *@used bytes; *@payload points to its payload
- * in
- * @data (NULL without one). What was found does not change whether the decoder searches: that is
- * the caller's to say, once it has looked at the message.
+ * in the data (NULL without one). What was found does not change whether the decoder searches: that
+ * is the caller's to say, once it has looked at the message.
  */
-enum tmem_wire_found tmem_decode(struct tmem_decoder *decoder, const void *data, size_t bytes,
-				 struct tmem_message *ret, const void **payload, size_t *used);
+enum tmem_wire_found tmem_decoder_next(struct tmem_decoder *decoder, const void *data, size_t bytes,
+				       struct tmem_message *ret, const void **payload,
+				       size_t *used);
 
 /* The stream is not to be trusted from here on: look for a new beginning. Forgets the session. */
 void tmem_decoder_search(struct tmem_decoder *decoder);

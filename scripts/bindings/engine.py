@@ -6,12 +6,12 @@ from cffi import FFI
 from bindings import cdef, sources
 
 ffibuilder = FFI()
-ffibuilder.cdef(cdef.read(sources.ENGINE_API))
+ffibuilder.cdef(cdef.read(sources.HOST_APIS))
 ffibuilder.set_source(
     "tmem_host.native._engine",
-    '#include "engine.h"',
+    cdef.including(sources.HOST_APIS),
     include_dirs=sources.INCLUDE_DIRS,
-    libraries=["tmem-engine", *sources.ENGINE_LIBRARIES],
-    # The library is linked in, so a change of its sources must link the extension again.
-    depends=[*sources.ENGINE_HEADERS, *sources.ENGINE_SOURCES],
+    libraries=[*(f"tmem-{part}" for part in sources.HOST_PARTS), *sources.HOST_LIBRARIES],
+    # The libraries are linked in, so a change of their sources must link the extension again.
+    depends=[*sources.HEADERS, *(file for part in sources.HOST_PARTS.values() for file in part)],
 )

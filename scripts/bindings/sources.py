@@ -13,8 +13,10 @@ def _glob(*patterns: str) -> list[str]:
 
 
 CFLAGS_FILE = "c/cflags"
-INCLUDE_DIRS = ["c/include", "c/engine"]
-ENGINE_API = "c/engine/engine.h"
-ENGINE_SOURCES = _glob("c/engine/**/*.c")
-ENGINE_HEADERS = [*_glob("c/include/**/*.h", "c/engine/**/*.h"), CFLAGS_FILE]
-ENGINE_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]
+INCLUDE_DIRS = ["c/include", "c/engine", "c/wire"]
+HEADERS = [*_glob(*(f"{folder}/**/*.h" for folder in INCLUDE_DIRS)), CFLAGS_FILE]
+# The libraries that the host's extension is made of, in the order in which they need each other,
+# and the headers whose declarations it offers.
+HOST_PARTS = {part: _glob(f"c/{part}/**/*.c") for part in ("engine", "wire")}
+HOST_APIS = ["engine.h", "wire.h"]
+HOST_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]
