@@ -8,12 +8,13 @@
 #ifndef TMEM_MAP_H
 #define TMEM_MAP_H
 
+#ifndef TMEM_CDEF
 #ifdef __KERNEL__
 #include <linux/types.h>
 #else
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#endif
 #endif
 
 enum { TMEM_MAP_ENTRIES_MAX = 64, TMEM_MAP_DEPTH_MAX = 8, TMEM_MAP_KEY_MAX = 31 };
@@ -25,14 +26,14 @@ struct tmem_map_writer {
 	size_t bytes;
 	size_t size;
 	uint32_t entries;
-	bool overflow;
+	uint32_t overflow; /* non-zero: it did not fit */
 };
 
 /* @size bytes at @to, at least 3. */
 void tmem_map_begin(struct tmem_map_writer *writer, void *to, size_t size);
 void tmem_map_uint(struct tmem_map_writer *writer, const char *key, uint64_t value);
 void tmem_map_int(struct tmem_map_writer *writer, const char *key, int64_t value);
-void tmem_map_bool(struct tmem_map_writer *writer, const char *key, bool value);
+void tmem_map_bool(struct tmem_map_writer *writer, const char *key, int value);
 void tmem_map_text(struct tmem_map_writer *writer, const char *key, const char *value);
 void tmem_map_bytes(struct tmem_map_writer *writer, const char *key, const void *value,
 		    uint8_t bytes);
@@ -67,9 +68,9 @@ struct tmem_map_reader {
  * TMEM_MAP_ENTRIES_MAX. */
 int tmem_map_open(struct tmem_map_reader *reader, const void *untrusted_data, size_t bytes);
 
-/* The next entry: its key, cut to TMEM_MAP_KEY_MAX bytes and terminated (empty when it is no text).
- * 1; 0 at the end of the map, which must be that of its bytes, too; -EINVAL. */
-int tmem_map_next(struct tmem_map_reader *reader, char key[TMEM_MAP_KEY_MAX + 1],
-		  struct tmem_map_value *value);
+/* The next entry: its key at @key (room for TMEM_MAP_KEY_MAX + 1), cut to TMEM_MAP_KEY_MAX bytes
+ * and terminated (empty when it is no text). 1; 0 at the end of the map, which must be that of its
+ * bytes, too; -EINVAL. */
+int tmem_map_next(struct tmem_map_reader *reader, char *key, struct tmem_map_value *value);
 
 #endif

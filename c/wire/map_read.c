@@ -3,6 +3,7 @@
 #include <linux/errno.h>
 #else
 #include <errno.h>
+#include <stdbool.h>
 #endif
 
 #include "bytes.h"
@@ -152,8 +153,7 @@ int tmem_map_open(struct tmem_map_reader *reader, const void *untrusted_data, si
 	return 0;
 }
 
-int tmem_map_next(struct tmem_map_reader *reader, char key[TMEM_MAP_KEY_MAX + 1],
-		  struct tmem_map_value *value)
+int tmem_map_next(struct tmem_map_reader *reader, char *key, struct tmem_map_value *value)
 {
 	struct tmem_map_value name;
 	uint32_t bytes = 0;

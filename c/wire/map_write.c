@@ -8,7 +8,7 @@ enum { HEAD_MAX = 9 };
 static void append(struct tmem_map_writer *writer, const void *data, size_t bytes)
 {
 	if (writer->overflow || bytes > writer->size - writer->bytes) {
-		writer->overflow = true;
+		writer->overflow = 1;
 		return;
 	}
 	memcpy(writer->start + writer->bytes, data, bytes);
@@ -44,7 +44,7 @@ static void append_text(struct tmem_map_writer *writer, const char *text)
 	size_t bytes = strlen(text);
 
 	if (bytes > 0xff) {
-		writer->overflow = true;
+		writer->overflow = 1;
 		return;
 	}
 	if (bytes < 32)
@@ -81,7 +81,7 @@ void tmem_map_int(struct tmem_map_writer *writer, const char *key, int64_t value
 		append_number(writer, 0xd3, (uint64_t)value, 8);
 }
 
-void tmem_map_bool(struct tmem_map_writer *writer, const char *key, bool value)
+void tmem_map_bool(struct tmem_map_writer *writer, const char *key, int value)
 {
 	append_key(writer, key);
 	append_number(writer, value ? 0xc3 : 0xc2, 0, 0);

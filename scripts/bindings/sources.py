@@ -18,5 +18,5 @@ HEADERS = [*_glob(*(f"{folder}/**/*.h" for folder in INCLUDE_DIRS)), CFLAGS_FILE
 # The libraries that the host's extension is made of, in the order in which they need each other,
 # and the headers whose declarations it offers.
 HOST_PARTS = {part: _glob(f"c/{part}/**/*.c") for part in ("engine", "wire")}
-HOST_APIS = ["engine.h", "wire.h"]
+HOST_APIS = ["engine.h", "wire.h", "map.h"]
 HOST_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]
