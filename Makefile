@@ -3,6 +3,7 @@
 #   make setup       everything a fresh Debian 12 machine lacks: packages, .venv, the C build
 #   make test        every check there is
 #   make test-fast   what to run before every commit
+#   make kernel      the kernels of the guests: minutes at first, then they are in the user's cache
 #   make model       the protocol's models
 #   make bench       what the engine's operations cost; BENCH_ARGS are arguments of the command
 #   make format      formats C and Python
@@ -32,7 +33,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model bench format clean
+.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model kernel bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -62,7 +63,7 @@ $(STUB): $(HEADERS) $(BINDINGS) | .venv/.installed
 
 # ---- checks --------------------------------------------------------------------------------
 
-test: setup lint test-c test-fuzz model test-python
+test: setup kernel lint test-c test-fuzz model test-python
 
 test-fast: FUZZ_RUNS := 1000
 test-fast: setup lint test-c test-fuzz test-python
@@ -93,6 +94,12 @@ model:
 test-python:
 	$(call heading,Python tests)
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+# With the cures, and without them, to show what they cure.
+kernel: setup
+	$(call heading,kernels of the guests)
+	@$(BIN)/tmem kernel build --jobs $(JOBS)
+	@$(BIN)/tmem kernel build --jobs $(JOBS) --unpatched
 
 bench: setup
 	@$(BIN)/tmem bench engine $(BENCH_ARGS)
