@@ -79,6 +79,14 @@ void tmem_engine_close(struct tmem_engine *engine)
 	free(engine);
 }
 
+void tmem_engine_identity(struct tmem_engine *engine, uint8_t *ret)
+{
+	/* of the key, which stays secret */
+	XXH128_hash_t hash = XXH3_128bits(engine->header.key, sizeof(engine->header.key));
+
+	memcpy(ret, &hash, TMEM_IDENTITY_BYTES);
+}
+
 /* ---- giving memory back ---- */
 
 /* What persistent pages need, packed into whole extents of their classes, and the tables, whose

@@ -65,6 +65,9 @@ struct tmem_options {
 	uint32_t create;       /* non-zero: make and format the file when absent */
 };
 
+/* Names an arena, whatever file holds it. */
+enum { TMEM_IDENTITY_BYTES = 16 };
+
 /*
  * Opens the arena at @path, which must be on tmpfs or hugetlbfs for speed but may be any file,
  * recovers what it holds and returns the engine in *@ret. One engine at a time may have an arena
@@ -78,6 +81,10 @@ int tmem_engine_open(const char *path, const struct tmem_options *options, struc
 /* Closes the arena; pages and tables stay in the file. No call may be running or follow, all
  * client references must have been released. NULL is allowed. */
 void tmem_engine_close(struct tmem_engine *engine);
+
+/* What names the arena that is open: the same for as long as it is not formatted anew, another one
+ * for every other arena. Puts TMEM_IDENTITY_BYTES at @ret. */
+void tmem_engine_identity(struct tmem_engine *engine, uint8_t *ret);
 
 /* What the host holds and could have back. One consistent-enough reading: each field is exact when
  * no operation runs. */
@@ -270,6 +277,10 @@ int tmem_pool_info(struct tmem_client *client, uint32_t untrusted_pool_id,
 /* The client's pool with the lowest id above @after (start with -1): its id, or -ENOENT. */
 int64_t tmem_pool_next(struct tmem_client *client, int64_t after);
 
+/* The lowest @max ids above @after (start with -1) of the client's pools, ascending, at @ret;
+ * returns how many there are. Costs what the client's pools cost to look at once. */
+uint32_t tmem_pool_list(struct tmem_client *client, int64_t after, uint32_t *ret, uint32_t max);
+
 /* Serves a recovered shared pool whose absent members will not come back: empties it first. A pool
  * that is served is left as it is. TMEM_DONE or -ENODEV. */
 int tmem_pool_serve_empty(struct tmem_client *client, uint32_t untrusted_pool_id);
@@ -301,6 +312,18 @@ int tmem_flush_object(struct tmem_client *client, uint32_t untrusted_pool_id,
  * object holds. */
 int tmem_flush_range(struct tmem_client *client, uint32_t untrusted_pool_id,
 		     const struct tmem_oid *oid, uint64_t first, uint64_t count);
+
+enum { TMEM_PRESENCE_PAGES_MAX = 128, TMEM_PRESENCE_WORDS = 2 };
+
+/*
+ * Which of the pages @first .. @first + @count - 1 (@count up to TMEM_PRESENCE_PAGES_MAX) a get
+ * would find: bit i of the words at @bitmap, lowest first, is page @first + i; bits of pages beyond
+ * 2^64 - 1 and beyond @count are zero. Of a pool that is not served too. Nothing is promoted or
+ * counted. Costs the smaller of @count and the pages of the object. TMEM_DONE, or -ENODEV (@bitmap
+ * is zero then).
+ */
+int tmem_presence(struct tmem_client *client, uint32_t untrusted_pool_id,
+		  const struct tmem_oid *oid, uint64_t first, uint32_t count, uint64_t *bitmap);
 
 /* ---- counters --------------------------------------------------------------------------- */
 

@@ -10,6 +10,8 @@
  *   destroy  the member's row is cleared, which ends the pool; its pages follow; its row is last;
  *   flush    the pool's row with a new epoch.
  */
+#include <stdlib.h>
+
 #include "group.h"
 #include "lists.h"
 #include "ops.h"
@@ -343,6 +345,48 @@ int tmem_pool_info(struct tmem_client *client, uint32_t untrusted_pool_id,
 	}
 	tmem_unlock(&engine->control);
 	return member != NULL ? 0 : TMEM_ENODEV;
+}
+
+struct id_list {
+	uint32_t *ids;
+	uint32_t count;
+};
+
+static void add_id(struct tmem_member *member, void *context)
+{
+	struct id_list *list = context;
+
+	list->ids[list->count++] = (uint32_t)atomic_load(&member->id);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t first = *(const uint32_t *)a;
+	uint32_t second = *(const uint32_t *)b;
+
+	return first < second ? -1 : first > second;
+}
+
+uint32_t tmem_pool_list(struct tmem_client *client, int64_t after, uint32_t *ret, uint32_t max)
+{
+	struct id_list list = {.count = 0};
+	uint32_t first = 0;
+	uint32_t count;
+
+	tmem_lock(&client->engine->control);
+	list.ids = malloc((client->member_count + 1) * sizeof(*list.ids));
+	if (list.ids != NULL)
+		tmem_members_visit(client, add_id, &list);
+	tmem_unlock(&client->engine->control);
+	if (list.ids == NULL)
+		return 0;
+	qsort(list.ids, list.count, sizeof(*list.ids), compare_ids);
+	while (first < list.count && (int64_t)list.ids[first] <= after)
+		first++;
+	count = list.count - first < max ? list.count - first : max;
+	memcpy(ret, list.ids + first, count * sizeof(*ret));
+	free(list.ids);
+	return count;
 }
 
 struct next_id {

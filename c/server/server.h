@@ -122,7 +122,10 @@ struct tmem_session_info {
 	uint64_t bytes_in;
 	uint64_t bytes_out;
 	uint64_t requests;
-	uint64_t turns; /* of its connections; requests / turns is the batch */
+	uint64_t turns;                /* of its connections; requests / turns is the batch */
+	uint64_t most_turn_requests;   /* served in one turn */
+	uint64_t most_waited_requests; /* of others, served while one of its connections, known to
+					  have something to be served, waited for its turn */
 	uint64_t reply_writes;
 	uint64_t damaged_streams;
 	uint64_t refused_messages; /* sound, but not to be served: unknown op, wrong payload, tag

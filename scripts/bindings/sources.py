@@ -13,10 +13,10 @@ def _glob(*patterns: str) -> list[str]:
 
 
 CFLAGS_FILE = "c/cflags"
-INCLUDE_DIRS = ["c/include", "c/engine", "c/wire"]
+INCLUDE_DIRS = ["c/include", "c/engine", "c/wire", "c/server"]
 HEADERS = [*_glob(*(f"{folder}/**/*.h" for folder in INCLUDE_DIRS)), CFLAGS_FILE]
 # The libraries that the host's extension is made of, in the order in which they need each other,
 # and the headers whose declarations it offers.
-HOST_PARTS = {part: _glob(f"c/{part}/**/*.c") for part in ("engine", "wire")}
-HOST_APIS = ["engine.h", "wire.h", "map.h"]
+HOST_PARTS = {part: _glob(f"c/{part}/**/*.c") for part in ("server", "engine", "wire")}
+HOST_APIS = ["engine.h", "wire.h", "map.h", "server.h"]
 HOST_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "channel.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "error.h"
+
+enum {
+	BACKLOG = 128,
+	ACCEPTS_A_TURN = 16,
+	RETRY_MS_MIN = 10,
+	RETRY_MS_MAX = 1000,
+	NO_ROOM_MS = 100, /* to wait when there is no file descriptor left */
+	NS_PER_MS = 1000000,
+};
+
+/* ---- peers ------------------------------------------------------------------------------ */
+
+/* Whether the peer of @fd is the one that the channel is for; closes it otherwise. */
+static bool admit(struct tmem_channel *channel, int fd)
+{
+	const struct tmem_channel_options *options = &channel->options;
+	struct tmem_session *session = channel->session;
+	struct ucred peer = {.pid = 0};
+	socklen_t bytes = sizeof(peer);
+	bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0;
+
+	if ((options->peer_pid == 0 || (known && peer.pid == options->peer_pid)) &&
+	    (options->peer_uid == -1 || (known && peer.uid == (uint64_t)options->peer_uid)))
+		return true;
+	tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_REFUSED_PEER, -EACCES,
+			 session->name,
+			 "channel %lld, %s: process %d of user %u is not the expected peer",
+			 (long long)channel->number, options->path, (int)peer.pid, peer.uid);
+	close(fd);
+	return false;
+}
+
+static int open_socket(struct tmem_worker *worker, struct tmem_channel *channel, int fd)
+{
+	int code = tmem_socket_open(worker, channel, fd);
+
+	if (code != 0)
+		close(fd);
+	return code;
+}
+
+static void retry_in(struct tmem_worker *worker, struct tmem_channel *channel, uint32_t wait_ms)
+{
+	channel->retry_ns = tmem_now_ns() + (uint64_t)wait_ms * NS_PER_MS;
+	if (channel->retry_ns < worker->next_retry_ns)
+		worker->next_retry_ns = channel->retry_ns;
+}
+
+/* ---- listening -------------------------------------------------------------------------- */
+
+void tmem_channel_accept(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int fd = accept4(channel->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			if (admit(channel, fd))
+				(void)open_socket(worker, channel, fd);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno != EAGAIN) {
+			/* No descriptor or no memory: it would be reported as ready for ever. */
+			(void)tmem_worker_watch(worker, EPOLL_CTL_DEL, channel->fd, 0, NULL);
+			channel->watched = false;
+			retry_in(worker, channel, NO_ROOM_MS);
+		}
+		return;
+	}
+}
+
+static void listen_again(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	channel->watched =
+		tmem_worker_watch(worker, EPOLL_CTL_ADD, channel->fd, EPOLLIN, channel) == 0;
+	if (!channel->watched)
+		retry_in(worker, channel, NO_ROOM_MS);
+}
+
+/* ---- connecting ------------------------------------------------------------------------- */
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(address.sun_path, path, strlen(path));
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+		int code = -errno;
+
+		close(fd);
+		return code;
+	}
+	return fd;
+}
+
+static void try_to_connect(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	int fd = connect_to(channel->options.path);
+
+	if (fd >= 0 && admit(channel, fd) && open_socket(worker, channel, fd) == 0) {
+		channel->opened_ns = tmem_now_ns();
+		return;
+	}
+	retry_in(worker, channel, channel->wait_ms);
+	channel->wait_ms =
+		2 * channel->wait_ms < RETRY_MS_MAX ? 2 * channel->wait_ms : RETRY_MS_MAX;
+}
+
+void tmem_channel_lost(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	if (channel->kind != TMEM_CHANNEL_CONNECTS || worker->stopping)
+		return;
+	/* At once, but not again and again to somebody who hangs up each time. */
+	if (tmem_now_ns() - channel->opened_ns < (uint64_t)RETRY_MS_MAX * NS_PER_MS) {
+		retry_in(worker, channel, channel->wait_ms);
+		channel->wait_ms =
+			2 * channel->wait_ms < RETRY_MS_MAX ? 2 * channel->wait_ms : RETRY_MS_MAX;
+		return;
+	}
+	channel->wait_ms = RETRY_MS_MIN;
+	retry_in(worker, channel, 0);
+}
+
+uint64_t tmem_channels_retry(struct tmem_worker *worker, uint64_t now_ns)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	worker->next_retry_ns = UINT64_MAX;
+	for (struct tmem_channel *channel = worker->channels; channel != NULL;
+	     channel = channel->next) {
+		if (channel->retry_ns <= now_ns) {
+			channel->retry_ns = UINT64_MAX;
+			if (channel->kind == TMEM_CHANNEL_CONNECTS)
+				try_to_connect(worker, channel);
+			else
+				listen_again(worker, channel);
+		}
+		if (channel->retry_ns < next_ns)
+			next_ns = channel->retry_ns;
+	}
+	return next_ns;
+}
+
+/* ---- making and closing ----------------------------------------------------------------- */
+
+static void free_channel(struct tmem_channel *channel)
+{
+	if (channel->fd >= 0)
+		close(channel->fd);
+	free(channel);
+}
+
+void tmem_channel_close(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	struct stat status;
+
+	/* nothing reconnects from here on */
+	if (channel->kind == TMEM_CHANNEL_CONNECTS)
+		channel->kind = TMEM_CHANNEL_ADOPTED;
+	while (channel->sockets != NULL)
+		tmem_socket_close(worker, channel->sockets);
+	if (channel->kind == TMEM_CHANNEL_LISTENS && lstat(channel->options.path, &status) == 0 &&
+	    status.st_dev == channel->device && status.st_ino == channel->inode)
+		(void)unlink(channel->options.path);
+	free_channel(channel);
+}
+
+/* A file that nobody listens at is what a killed server left. */
+static int clear_path(const char *path, struct tmem_error *error)
+{
+	struct stat status;
+	int fd;
+
+	if (lstat(path, &status) != 0)
+		return 0;
+	if (!S_ISSOCK(status.st_mode))
+		return tmem_fail(error, -EADDRINUSE, "%s is there and is no socket", path);
+	fd = connect_to(path);
+	if (fd >= 0 || fd == -EAGAIN) {
+		if (fd >= 0)
+			close(fd);
+		return tmem_fail(error, -EADDRINUSE, "%s: somebody listens there", path);
+	}
+	if (fd != -ECONNREFUSED)
+		return tmem_fail(error, -EADDRINUSE, "%s is in the way: %s", path, strerror(-fd));
+	if (unlink(path) != 0)
+		return tmem_fail(error, -errno, "%s is stale, and stays: %s", path,
+				 strerror(errno));
+	return 0;
+}
+
+static int start_listening(struct tmem_channel *channel, struct tmem_error *error)
+{
+	const struct tmem_channel_options *options = &channel->options;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat status;
+	int code = clear_path(options->path, error);
+
+	if (code != 0)
+		return code;
+	channel->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	memcpy(address.sun_path, options->path, strlen(options->path));
+	/* Nobody can connect before listen(), so the rights are right from the beginning. */
+	if (channel->fd < 0 ||
+	    bind(channel->fd, (const struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    chmod(options->path, options->mode != 0 ? options->mode : 0600) != 0 ||
+	    listen(channel->fd, BACKLOG) != 0 || lstat(options->path, &status) != 0)
+		return tmem_fail(error, -errno, "cannot listen at %s: %s", options->path,
+				 strerror(errno));
+	channel->device = status.st_dev;
+	channel->inode = status.st_ino;
+	return 0;
+}
+
+static int check_options(const struct tmem_channel_options *options, bool has_path,
+			 struct tmem_error *error)
+{
+	size_t bytes = strnlen(options->path, sizeof(options->path));
+
+	if (strnlen(options->client, sizeof(options->client)) == sizeof(options->client))
+		return tmem_fail(error, TMEM_ENAMETOOLONG, "a client's name has at most %d bytes",
+				 TMEM_CLIENT_NAME_MAX);
+	if (has_path && (bytes == 0 || bytes > TMEM_SERVER_PATH_MAX))
+		return tmem_fail(error, -EINVAL,
+				 "a socket's path has 1 to %d bytes; this one has %zu",
+				 TMEM_SERVER_PATH_MAX, bytes);
+	if (options->mode & ~0777u)
+		return tmem_fail(error, -EINVAL, "%s: rights of %o are none of a socket",
+				 options->path, options->mode);
+	return 0;
+}
+
+/* What the worker is to do with a new channel. */
+struct opening {
+	struct tmem_channel *channel;
+	int fd; /* adopted */
+	int code;
+};
+
+static void open_channel(struct tmem_worker *worker, void *context)
+{
+	struct opening *opening = context;
+	struct tmem_channel *channel = opening->channel;
+
+	channel->next = worker->channels;
+	worker->channels = channel;
+	switch (channel->kind) {
+	case TMEM_CHANNEL_LISTENS:
+		listen_again(worker, channel);
+		break;
+	case TMEM_CHANNEL_CONNECTS:
+		try_to_connect(worker, channel);
+		break;
+	case TMEM_CHANNEL_ADOPTED:
+		opening->code = tmem_socket_open(worker, channel, opening->fd);
+		break;
+	}
+}
+
+static void forget_channel(struct tmem_server *server, struct tmem_channel *channel)
+{
+	struct tmem_channel **at = &server->channels;
+
+	while (*at != channel)
+		at = &(*at)->next_of_server;
+	*at = channel->next_of_server;
+}
+
+static void close_channel(struct tmem_worker *worker, void *context)
+{
+	struct tmem_channel *channel = context;
+	struct tmem_channel **at = &worker->channels;
+
+	while (*at != channel)
+		at = &(*at)->next;
+	*at = channel->next;
+	tmem_channel_close(worker, channel);
+}
+
+static void come_back(struct tmem_worker *worker, void *context)
+{
+	(void)worker;
+	tmem_session_comes_back(context);
+}
+
+/* Takes @channel, filled in but for its session, and @fd. */
+static int64_t add_channel(struct tmem_server *server, struct tmem_channel *channel, int fd,
+			   struct tmem_error *error)
+{
+	struct opening opening = {.channel = channel, .fd = fd};
+	int64_t number;
+	int code = tmem_session_make(server, channel->options.client, &channel->session, error);
+
+	if (code != 0) {
+		free_channel(channel);
+		return code;
+	}
+	tmem_worker_do(channel->session->worker, come_back, channel->session);
+	pthread_mutex_lock(&server->lock);
+	number = channel->number = ++server->next_channel;
+	channel->next_of_server = server->channels;
+	server->channels = channel;
+	pthread_mutex_unlock(&server->lock);
+	tmem_worker_do(channel->session->worker, open_channel, &opening);
+	if (opening.code == 0)
+		return number;
+	(void)tmem_server_remove_channel(server, number);
+	return tmem_fail(error, opening.code, "the connection cannot be served: %s",
+			 strerror(-opening.code));
+}
+
+static struct tmem_channel *make_channel(enum tmem_channel_kind kind,
+					 const struct tmem_channel_options *options,
+					 struct tmem_error *error)
+{
+	struct tmem_channel *channel;
+
+	if (check_options(options, kind != TMEM_CHANNEL_ADOPTED, error) != 0)
+		return NULL;
+	channel = calloc(1, sizeof(*channel));
+	if (channel == NULL) {
+		(void)tmem_fail(error, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	channel->watch = TMEM_WATCH_LISTENER;
+	channel->kind = kind;
+	channel->fd = -1;
+	channel->options = *options;
+	channel->retry_ns = UINT64_MAX;
+	channel->wait_ms = RETRY_MS_MIN;
+	return channel;
+}
+
+int64_t tmem_server_listen(struct tmem_server *server, const struct tmem_channel_options *options,
+			   struct tmem_error *error)
+{
+	struct tmem_channel *channel = make_channel(TMEM_CHANNEL_LISTENS, options, error);
+	int code;
+
+	if (channel == NULL)
+		return error->code;
+	code = start_listening(channel, error);
+	if (code != 0) {
+		free_channel(channel);
+		return code;
+	}
+	return add_channel(server, channel, -1, error);
+}
+
+int64_t tmem_server_connect(struct tmem_server *server, const struct tmem_channel_options *options,
+			    struct tmem_error *error)
+{
+	struct tmem_channel *channel = make_channel(TMEM_CHANNEL_CONNECTS, options, error);
+
+	return channel != NULL ? add_channel(server, channel, -1, error) : error->code;
+}
+
+int64_t tmem_server_adopt(struct tmem_server *server, int fd,
+			  const struct tmem_channel_options *options, struct tmem_error *error)
+{
+	struct tmem_channel *channel = make_channel(TMEM_CHANNEL_ADOPTED, options, error);
+	socklen_t bytes = sizeof(int);
+	int64_t number;
+	int type = 0;
+
+	if (channel == NULL) {
+		close(fd);
+		return error->code;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) != 0 || type != SOCK_STREAM) {
+		free_channel(channel);
+		close(fd);
+		return tmem_fail(error, -EINVAL, "descriptor %d is no stream socket", fd);
+	}
+	number = add_channel(server, channel, fd, error);
+	if (number < 0)
+		close(fd);
+	return number;
+}
+
+int tmem_server_remove_channel(struct tmem_server *server, int64_t number)
+{
+	struct tmem_channel *channel;
+
+	pthread_mutex_lock(&server->lock);
+	channel = server->channels;
+	while (channel != NULL && channel->number != number)
+		channel = channel->next_of_server;
+	if (channel != NULL)
+		forget_channel(server, channel);
+	pthread_mutex_unlock(&server->lock);
+	if (channel == NULL)
+		return TMEM_ENOENT;
+	tmem_worker_do(channel->session->worker, close_channel, channel);
+	return 0;
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "request.h"
+
+#include <string.h>
+
+#include "map.h"
+
+enum { POOLS_PER_REPLY = 1024, LONG_RANGE_PAGES = 64 };
+
+static void encode(struct tmem_connection *connection, uint64_t key, struct tmem_message *reply)
+{
+	struct tmem_turn *turn = connection->turn;
+
+	turn->out_bytes += tmem_wire_encode(reply, key, turn->out + turn->out_bytes);
+}
+
+/* A sharer is told the newest token as soon as there is one: what it echoes is then young. */
+static void add_token(struct tmem_session *session, struct tmem_message *reply, bool always)
+{
+	uint64_t before = session->token_sent;
+	uint64_t token;
+
+	if (!always && session->join_count == 0)
+		return;
+	token = tmem_session_token(session, tmem_now_ns());
+	if (!always && token == before)
+		return;
+	reply->flags |= TMEM_WIRE_TOKEN;
+	reply->oid.words[2] = token;
+}
+
+void tmem_reply_left_out(struct tmem_connection *connection)
+{
+	struct tmem_turn *turn = connection->turn;
+	struct tmem_message reply = {
+		.version = TMEM_WIRE_VERSION,
+		.op = turn->done_op,
+		.flags = TMEM_WIRE_REPLY | TMEM_WIRE_CUMULATIVE,
+		.status = TMEM_DONE,
+		.tag = turn->done_tag,
+		.session = connection->decoder.session,
+	};
+
+	if (!turn->done)
+		return;
+	turn->done = false;
+	add_token(connection->session, &reply, false);
+	encode(connection, connection->decoder.key, &reply);
+}
+
+void tmem_reply(struct tmem_connection *connection, const struct tmem_message *request,
+		uint64_t key, struct tmem_message *reply, uint32_t payload_bytes)
+{
+	reply->version = TMEM_WIRE_VERSION;
+	reply->op = request->op;
+	reply->flags |= TMEM_WIRE_REPLY;
+	reply->tag = request->tag;
+	reply->session = request->session;
+	reply->payload_bytes = (uint16_t)payload_bytes;
+	encode(connection, key, reply);
+}
+
+static void answer(struct tmem_connection *connection, const struct tmem_message *request,
+		   struct tmem_message *reply, uint32_t payload_bytes)
+{
+	tmem_reply(connection, request, connection->decoder.key, reply, payload_bytes);
+}
+
+static void answer_status(struct tmem_connection *connection, const struct tmem_message *request,
+			  int status)
+{
+	struct tmem_message reply = {.status = (int16_t)status};
+
+	answer(connection, request, &reply, 0);
+}
+
+/* PUT and every FLUSH: the reply may be left out if it is TMEM_DONE. */
+static void answer_done(struct tmem_connection *connection, const struct tmem_message *request,
+			int status)
+{
+	struct tmem_turn *turn = connection->turn;
+	struct tmem_message reply = {.status = (int16_t)status, .flags = TMEM_WIRE_CUMULATIVE};
+
+	if (status == TMEM_DONE) {
+		turn->done = true;
+		turn->done_op = request->op;
+		turn->done_tag = request->tag;
+		return;
+	}
+	turn->done = false;
+	answer(connection, request, &reply, 0);
+}
+
+/* ---- pages ------------------------------------------------------------------------------ */
+
+static bool room_for_page(const struct tmem_turn *turn)
+{
+	return turn->out_bytes + TMEM_WIRE_MESSAGE_MAX <= TMEM_TURN_OUT_BYTES;
+}
+
+/* Sends what is there of the @wanted pages behind the one asked for; returns how many. */
+static uint32_t get_ahead(struct tmem_connection *connection, const struct tmem_message *request,
+			  uint32_t wanted)
+{
+	struct tmem_client *client = connection->session->client;
+	struct tmem_turn *turn = connection->turn;
+	uint64_t there[TMEM_PRESENCE_WORDS];
+	uint32_t sent = 0;
+
+	if (wanted > UINT64_MAX - request->index)
+		wanted = (uint32_t)(UINT64_MAX - request->index);
+	if (wanted == 0 || tmem_presence(client, request->pool, &request->oid, request->index + 1,
+					 wanted, there) != TMEM_DONE)
+		return 0;
+	for (uint32_t i = 0; i < wanted && room_for_page(turn); i++) {
+		struct tmem_message reply = {
+			.flags = TMEM_WIRE_AHEAD,
+			.status = TMEM_DONE,
+			.index = request->index + 1 + i,
+		};
+
+		if (!(there[0] >> i & 1))
+			continue;
+		if (tmem_get(client, request->pool, &request->oid, reply.index,
+			     tmem_reply_payload(turn)) != TMEM_DONE)
+			continue;
+		answer(connection, request, &reply, TMEM_PAGE_BYTES);
+		sent++;
+	}
+	tmem_add(&connection->session->counters.ahead_pages, sent);
+	return sent;
+}
+
+static void get_page(struct tmem_connection *connection, const struct tmem_message *request)
+{
+	struct tmem_session *session = connection->session;
+	struct tmem_turn *turn = connection->turn;
+	struct tmem_message reply = {.index = request->index, .status = TMEM_MISS};
+	uint32_t wanted = (uint32_t)request->status;
+	size_t reply_at;
+	bool served;
+	int code;
+
+	if (request->flags & TMEM_WIRE_PRESENCE &&
+	    tmem_presence(session->client, request->pool, &request->oid,
+			  request->index & ~(uint64_t)(TMEM_WIRE_PRESENCE_PAGES - 1),
+			  TMEM_WIRE_PRESENCE_PAGES, reply.oid.words) == TMEM_DONE) {
+		reply.flags = TMEM_WIRE_PRESENCE;
+		tmem_add(&session->counters.presence_bitmaps, 1);
+	}
+	add_token(session, &reply, false);
+	/* The lease first, then the page (R-d). */
+	served = tmem_session_served(session, request->pool);
+	if (!served) {
+		tmem_add(&session->counters.unserved_gets, 1);
+		answer(connection, request, &reply, 0);
+		return;
+	}
+	code = tmem_get(session->client, request->pool, &request->oid, request->index,
+			tmem_reply_payload(turn));
+	reply.status = (int16_t)code;
+	reply_at = turn->out_bytes;
+	answer(connection, request, &reply, code == TMEM_DONE ? TMEM_PAGE_BYTES : 0);
+	if (wanted == 0 || code == TMEM_ENODEV)
+		return;
+	reply.pool = get_ahead(connection, request, wanted);
+	if (reply.pool != 0)
+		(void)tmem_wire_encode(&reply, connection->decoder.key, turn->out + reply_at);
+}
+
+/* ---- pools ------------------------------------------------------------------------------ */
+
+static int new_pool(struct tmem_session *session, const struct tmem_message *request,
+		    const void *untrusted_uuid, struct tmem_message *reply)
+{
+	uint32_t flags = (uint32_t)request->index;
+	uint32_t pool, granted;
+	int code;
+
+	/* The bits that the engine does not know are checked there; those it has no room for here.
+	 */
+	if (request->index > UINT32_MAX)
+		return TMEM_EINVAL;
+	if (flags & TMEM_POOL_SHARED && session->durable.flags & TMEM_STATE_STAYS_OUT &&
+	    !(request->flags & TMEM_WIRE_NEW_MOUNT))
+		return TMEM_ETIMEDOUT;
+	code = tmem_pool_new(session->client, untrusted_uuid, flags, &pool, &granted);
+	if (code != 0)
+		return code;
+	if (granted & TMEM_POOL_SHARED && tmem_session_join(session, pool) != 0) {
+		(void)tmem_pool_destroy(session->client, pool);
+		return TMEM_ENOMEM;
+	}
+	reply->pool = pool;
+	reply->index = granted;
+	return TMEM_DONE;
+}
+
+static uint32_t list_pools(struct tmem_session *session, uint64_t untrusted_after, uint8_t *to)
+{
+	uint32_t ids[POOLS_PER_REPLY];
+	int64_t after = untrusted_after == UINT64_MAX ? -1 : (int64_t)untrusted_after;
+	uint32_t count;
+
+	if (untrusted_after != UINT64_MAX && untrusted_after >= UINT32_MAX)
+		return 0;
+	count = tmem_pool_list(session->client, after, ids, POOLS_PER_REPLY);
+	for (uint32_t i = 0; i < count; i++)
+		for (int byte = 0; byte < 4; byte++)
+			to[4 * i + byte] = (uint8_t)(ids[i] >> 8 * byte);
+	return 4 * count;
+}
+
+static uint32_t report(struct tmem_session *session, uint8_t *to)
+{
+	struct tmem_map_writer writer;
+	struct tmem_counters counters;
+	struct tmem_client_info info;
+
+	tmem_client_info(session->client, &info);
+	tmem_client_counters(session->client, &counters);
+	tmem_map_begin(&writer, to, TMEM_WIRE_PAYLOAD_MAX);
+	tmem_map_uint(&writer, "ephemeral_pages", info.ephemeral_pages);
+	tmem_map_uint(&writer, "persistent_pages", info.persistent_pages);
+	tmem_map_uint(&writer, "ephemeral_bytes", info.ephemeral_bytes);
+	tmem_map_uint(&writer, "persistent_bytes", info.persistent_bytes);
+	tmem_map_uint(&writer, "cap_bytes", info.settings.cap_bytes);
+	tmem_map_uint(&writer, "persistent_quota_bytes", info.settings.persistent_quota_bytes);
+	tmem_map_uint(&writer, "weight", info.settings.weight);
+	tmem_map_uint(&writer, "frozen", info.settings.frozen);
+	tmem_map_uint(&writer, "pools", info.pools);
+	tmem_map_uint(&writer, "epoch", session->durable.epoch);
+	tmem_map_uint(&writer, "session", session->durable.session);
+	for (uint32_t i = 0; i < tmem_counter_count; i++)
+		tmem_map_uint(&writer, tmem_counter_texts[i].name,
+			      ((const uint64_t *)&counters)[i]);
+	return (uint32_t)tmem_map_end(&writer);
+}
+
+/* ---- all of them ------------------------------------------------------------------------ */
+
+static const char *check_form(const struct tmem_message *request)
+{
+	uint16_t flags = 0;
+	uint32_t payload_bytes = 0;
+	int16_t most = 0;
+
+	switch (request->op) {
+	case TMEM_OP_NEW_POOL:
+		flags = TMEM_WIRE_NEW_MOUNT;
+		if (request->index & TMEM_POOL_SHARED)
+			payload_bytes = TMEM_UUID_BYTES;
+		break;
+	case TMEM_OP_PUT_PAGE:
+		payload_bytes = TMEM_PAGE_BYTES;
+		break;
+	case TMEM_OP_GET_PAGE:
+		flags = TMEM_WIRE_PRESENCE;
+		most = TMEM_WIRE_AHEAD_MAX;
+		break;
+	case TMEM_OP_FLUSH_RANGE:
+		if (request->status < 1)
+			return "its count is not positive";
+		most = TMEM_WIRE_RANGE_MAX;
+		break;
+	case TMEM_OP_DESTROY_POOL:
+	case TMEM_OP_FLUSH_PAGE:
+	case TMEM_OP_FLUSH_OBJECT:
+	case TMEM_OP_FLUSH_POOL:
+	case TMEM_OP_ECHO:
+	case TMEM_OP_BYE:
+	case TMEM_OP_STAT:
+	case TMEM_OP_POOLS:
+		break;
+	default:
+		return "there is no such op";
+	}
+	if (request->payload_bytes != payload_bytes)
+		return "its payload has the wrong length";
+	if (request->flags & ~flags)
+		return "it has a flag that does not belong to it";
+	if (request->status < 0 || request->status > most)
+		return "its count is out of range";
+	return NULL;
+}
+
+const char *tmem_request_serve(struct tmem_connection *connection,
+			       const struct tmem_message *untrusted_request,
+			       const void *untrusted_payload)
+{
+	const struct tmem_message *request = untrusted_request;
+	struct tmem_session *session = connection->session;
+	struct tmem_client *client = session->client;
+	struct tmem_turn *turn = connection->turn;
+	struct tmem_message reply = {.status = TMEM_DONE};
+	uint32_t payload_bytes = 0;
+	const char *wrong = check_form(request);
+
+	if (wrong != NULL)
+		return wrong;
+	/* From here on every value of every field is one that engine and session answer. */
+	session->progress.chain =
+		tmem_wire_chain(session->progress.chain, request, untrusted_payload);
+	session->progress.tag = request->tag;
+	session->progress_changed = true;
+
+	switch (request->op) {
+	case TMEM_OP_PUT_PAGE:
+		answer_done(connection, request,
+			    tmem_put(client, request->pool, &request->oid, request->index,
+				     untrusted_payload));
+		return NULL;
+	case TMEM_OP_FLUSH_PAGE:
+		answer_done(connection, request,
+			    tmem_flush_page(client, request->pool, &request->oid, request->index));
+		return NULL;
+	case TMEM_OP_FLUSH_OBJECT:
+		answer_done(connection, request,
+			    tmem_flush_object(client, request->pool, &request->oid));
+		return NULL;
+	case TMEM_OP_FLUSH_RANGE:
+		turn->over = request->status > LONG_RANGE_PAGES;
+		answer_done(connection, request,
+			    tmem_flush_range(client, request->pool, &request->oid, request->index,
+					     (uint64_t)request->status));
+		return NULL;
+	case TMEM_OP_FLUSH_POOL:
+		turn->over = true;
+		answer_done(connection, request, tmem_pool_flush(client, request->pool));
+		return NULL;
+	default:
+		break;
+	}
+	tmem_reply_left_out(connection);
+	if (request->op == TMEM_OP_GET_PAGE) {
+		get_page(connection, request);
+		return NULL;
+	}
+	/* What may take long is the last of its turn. */
+	turn->over = true;
+	switch (request->op) {
+	case TMEM_OP_NEW_POOL:
+		reply.status = (int16_t)new_pool(session, request, untrusted_payload, &reply);
+		add_token(session, &reply, session->join_count != 0);
+		break;
+	case TMEM_OP_DESTROY_POOL:
+		reply.status = (int16_t)tmem_pool_destroy(client, request->pool);
+		tmem_session_left(session, request->pool);
+		break;
+	case TMEM_OP_ECHO:
+		turn->over = false;
+		if (tmem_session_lapsed(session, tmem_now_ns()))
+			return NULL;
+		if (request->index != 0 && !tmem_session_echo(session, request->index))
+			reply.status = TMEM_MISS;
+		add_token(session, &reply, true);
+		break;
+	case TMEM_OP_STAT:
+		payload_bytes = report(session, tmem_reply_payload(turn));
+		break;
+	case TMEM_OP_POOLS:
+		payload_bytes = list_pools(session, request->index, tmem_reply_payload(turn));
+		break;
+	case TMEM_OP_BYE:
+		tmem_session_end(session, 0, 0);
+		tmem_decoder_search(&connection->decoder);
+		return NULL;
+	default:
+		answer_status(connection, request, TMEM_EINVAL);
+		return NULL;
+	}
+	answer(connection, request, &reply, payload_bytes);
+	return NULL;
+}

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "channel.h"
+
+enum { READ_BYTES_MIN = TMEM_SERVER_TURN_REQUESTS * TMEM_WIRE_HEADER_BYTES };
+
+int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, int fd)
+{
+	struct tmem_session *session = channel->session;
+	struct tmem_socket *socket = calloc(1, sizeof(*socket));
+	int code;
+
+	if (socket == NULL)
+		return -ENOMEM;
+	socket->watch = TMEM_WATCH_SOCKET;
+	socket->fd = fd;
+	socket->channel = channel;
+	socket->read_bytes = READ_BYTES_MIN;
+	code = tmem_worker_watch(worker, EPOLL_CTL_ADD, fd, EPOLLIN, socket);
+	if (code != 0) {
+		free(socket);
+		return code;
+	}
+	tmem_connection_init(&socket->connection, session);
+	socket->next = channel->sockets;
+	if (socket->next != NULL)
+		socket->next->prev = socket;
+	channel->sockets = socket;
+	worker->sockets++;
+	tmem_socket_account(socket);
+	tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_CONNECTED, 0,
+			 session->name, "channel %lld", (long long)channel->number);
+	return 0;
+}
+
+/* The memory stays until nothing in this round can point to it. */
+void tmem_socket_close(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	struct tmem_channel *channel = socket->channel;
+	struct tmem_session *session = channel->session;
+
+	if (socket->closed)
+		return;
+	socket->closed = true;
+	close(socket->fd);
+	worker->sockets--;
+	if (socket->stalled_since_ns != 0)
+		tmem_add(&session->counters.stalled_ns, tmem_now_ns() - socket->stalled_since_ns);
+	tmem_connection_deinit(&socket->connection);
+	tmem_add(&session->counters.buffered_bytes, -socket->buffered_bytes);
+	if (socket->prev != NULL)
+		socket->prev->next = socket->next;
+	else
+		channel->sockets = socket->next;
+	if (socket->next != NULL)
+		socket->next->prev = socket->prev;
+	if (!socket->waiting) {
+		socket->next_waiting = worker->closed;
+		worker->closed = socket;
+	}
+	tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_DISCONNECTED, 0,
+			 session->name, "channel %lld", (long long)channel->number);
+	tmem_channel_lost(worker, channel);
+}
+
+void tmem_socket_wait(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	if (socket->waiting)
+		return;
+	socket->waiting = true;
+	socket->waits_since = worker->served_requests;
+	socket->next_waiting = NULL;
+	*worker->last_waiting = socket;
+	worker->last_waiting = &socket->next_waiting;
+}
+
+void tmem_socket_account(struct tmem_socket *socket)
+{
+	const struct tmem_connection *connection = &socket->connection;
+	uint64_t bytes = sizeof(*socket) + connection->rest_bytes + connection->unsent_bytes;
+
+	if (bytes == socket->buffered_bytes)
+		return;
+	tmem_add(&connection->session->counters.buffered_bytes, bytes - socket->buffered_bytes);
+	socket->buffered_bytes = bytes;
+}
+
+/* ---- sending ---------------------------------------------------------------------------- */
+
+static void watch_writing(struct tmem_worker *worker, struct tmem_socket *socket, bool writing)
+{
+	if (socket->writing == writing)
+		return;
+	socket->writing = writing;
+	(void)tmem_worker_watch(worker, EPOLL_CTL_MOD, socket->fd, writing ? EPOLLOUT : EPOLLIN,
+				socket);
+	if (writing) {
+		socket->stalled_since_ns = tmem_now_ns();
+	} else {
+		tmem_add(&socket->connection.session->counters.stalled_ns,
+			 tmem_now_ns() - socket->stalled_since_ns);
+		socket->stalled_since_ns = 0;
+	}
+}
+
+/* How much the peer took; -1: it is gone. */
+static ssize_t send_bytes(struct tmem_socket *socket, const void *data, size_t bytes)
+{
+	struct tmem_session_counters *counters = &socket->connection.session->counters;
+	ssize_t sent;
+
+	do {
+		sent = send(socket->fd, data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN)
+		return -1;
+	tmem_add(&counters->reply_writes, 1);
+	if (sent < 0)
+		return 0;
+	tmem_add(&counters->bytes_out, (uint64_t)sent);
+	return sent;
+}
+
+bool tmem_socket_send_unsent(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	struct tmem_connection *connection = &socket->connection;
+	size_t left = connection->unsent_bytes - connection->unsent_at;
+	ssize_t sent;
+
+	if (left == 0)
+		return true;
+	sent = send_bytes(socket, connection->unsent + connection->unsent_at, left);
+	if (sent < 0) {
+		tmem_socket_close(worker, socket);
+		return false;
+	}
+	connection->unsent_at += (uint32_t)sent;
+	if ((size_t)sent == left) {
+		free(connection->unsent);
+		connection->unsent = NULL;
+		connection->unsent_at = 0;
+		connection->unsent_bytes = 0;
+	}
+	watch_writing(worker, socket, connection->unsent != NULL);
+	tmem_socket_account(socket);
+	return true;
+}
+
+static void send_turn(struct tmem_worker *worker, struct tmem_socket *socket,
+		      const struct tmem_turn *turn)
+{
+	ssize_t sent = 0;
+
+	if (turn->out_bytes == 0)
+		return;
+	sent = send_bytes(socket, turn->out, turn->out_bytes);
+	if (sent == (ssize_t)turn->out_bytes)
+		return;
+	if (sent < 0 || !tmem_connection_keep_unsent(&socket->connection, turn->out + sent,
+						     turn->out_bytes - (size_t)sent)) {
+		tmem_socket_close(worker, socket);
+		return;
+	}
+	watch_writing(worker, socket, true);
+}
+
+/* ---- a turn ----------------------------------------------------------------------------- */
+
+/* Reads behind the @kept bytes at worker->in; how many bytes are there then, -1: the peer is
+ * gone. */
+static ssize_t read_more(struct tmem_worker *worker, struct tmem_socket *socket, size_t kept)
+{
+	struct tmem_session_counters *counters = &socket->connection.session->counters;
+	size_t room = TMEM_SERVER_TURN_BYTES - kept;
+	ssize_t got;
+
+	if (room > socket->read_bytes)
+		room = socket->read_bytes;
+	do {
+		got = recv(socket->fd, worker->in + kept, room, MSG_DONTWAIT);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return errno == EAGAIN ? (ssize_t)kept : -1;
+	if (got == 0)
+		socket->ended = true;
+	/* The next turn may read more if this one was full. */
+	if ((size_t)got == room && socket->read_bytes < TMEM_SERVER_TURN_BYTES)
+		socket->read_bytes *= 2;
+	tmem_add(&counters->bytes_in, (uint64_t)got);
+	return (ssize_t)kept + got;
+}
+
+/* Keeps what the turn has left of worker->in. */
+static bool keep_rest(struct tmem_connection *connection, const uint8_t *data, size_t bytes)
+{
+	free(connection->rest);
+	connection->rest = NULL;
+	connection->rest_at = 0;
+	connection->rest_bytes = 0;
+	if (bytes == 0)
+		return true;
+	connection->rest = malloc(bytes);
+	if (connection->rest == NULL)
+		return false;
+	memcpy(connection->rest, data, bytes);
+	connection->rest_bytes = (uint32_t)bytes;
+	return true;
+}
+
+/* Whether a turn has enough in the rest; else it begins with the rest and reads more. */
+static bool rest_is_enough(const struct tmem_socket *socket)
+{
+	const struct tmem_connection *connection = &socket->connection;
+
+	return socket->whole_left &&
+	       connection->rest_bytes - connection->rest_at > TMEM_WIRE_MESSAGE_MAX;
+}
+
+static void count_turn(struct tmem_worker *worker, struct tmem_socket *socket,
+		       const struct tmem_turn *turn)
+{
+	struct tmem_session_counters *counters = &socket->connection.session->counters;
+
+	tmem_add(&counters->turns, 1);
+	tmem_add(&counters->requests, turn->requests);
+	tmem_raise(&counters->most_turn_requests, turn->requests);
+	tmem_raise(&counters->most_waited_requests, worker->served_requests - socket->waits_since);
+	worker->served_requests += turn->requests;
+	/* What a turn cannot serve need not be read for it. */
+	if (turn->requests == TMEM_SERVER_TURN_REQUESTS && turn->used < turn->in_bytes)
+		socket->read_bytes =
+			turn->used > READ_BYTES_MIN ? (uint32_t)turn->used : READ_BYTES_MIN;
+}
+
+static bool serve(struct tmem_worker *worker, struct tmem_socket *socket, struct tmem_turn *turn)
+{
+	turn->out = worker->out;
+	socket->whole_left = tmem_connection_serve(&socket->connection, turn);
+	count_turn(worker, socket, turn);
+	send_turn(worker, socket, turn);
+	return !socket->closed;
+}
+
+static bool serve_rest(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	struct tmem_connection *connection = &socket->connection;
+	struct tmem_turn turn = {
+		.in = connection->rest + connection->rest_at,
+		.in_bytes = connection->rest_bytes - connection->rest_at,
+	};
+
+	if (!serve(worker, socket, &turn))
+		return false;
+	connection->rest_at += (uint32_t)turn.used;
+	return true;
+}
+
+static bool serve_read(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	struct tmem_connection *connection = &socket->connection;
+	size_t kept = connection->rest_bytes - connection->rest_at;
+	struct tmem_turn turn = {.in = worker->in};
+	ssize_t bytes;
+
+	if (kept != 0)
+		memcpy(worker->in, connection->rest + connection->rest_at, kept);
+	bytes = socket->ended ? (ssize_t)kept : read_more(worker, socket, kept);
+	if (bytes < 0) {
+		tmem_socket_close(worker, socket);
+		return false;
+	}
+	turn.in_bytes = (size_t)bytes;
+	if (!serve(worker, socket, &turn))
+		return false;
+	if (!keep_rest(connection, worker->in + turn.used, turn.in_bytes - turn.used) ||
+	    (socket->ended && !socket->whole_left)) {
+		tmem_socket_close(worker, socket);
+		return false;
+	}
+	return true;
+}
+
+void tmem_socket_turn(struct tmem_worker *worker, struct tmem_socket *socket)
+{
+	if (!tmem_socket_send_unsent(worker, socket) || socket->connection.unsent != NULL)
+		return;
+	if (!(rest_is_enough(socket) ? serve_rest(worker, socket) : serve_read(worker, socket)))
+		return;
+	/* With replies unsent, it waits for the peer first. */
+	if (socket->whole_left && socket->connection.unsent == NULL)
+		tmem_socket_wait(worker, socket);
+	tmem_socket_account(socket);
+}
+
+void tmem_session_send_byes(struct tmem_session *session)
+{
+	struct tmem_worker *worker = session->worker;
+
+	if (!session->has_unsent_bye)
+		return;
+	session->has_unsent_bye = false;
+	for (struct tmem_channel *channel = worker->channels; channel != NULL;
+	     channel = channel->next) {
+		struct tmem_socket *next;
+
+		if (channel->session != session)
+			continue;
+		for (struct tmem_socket *socket = channel->sockets; socket != NULL; socket = next) {
+			next = socket->next;
+			(void)tmem_socket_send_unsent(worker, socket);
+		}
+	}
+}
