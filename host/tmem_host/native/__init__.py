@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine (c/engine) as Python objects.
+"""The engine (c/engine) and the server (c/server) as Python objects.
 
     with Engine("/dev/shm/arena") as engine, engine.create_client("guest") as client:
         pool = client.new_pool(persistent=True)
         pool.put((1, 0, 0), 0, bytes(PAGE_BYTES))
+
+    with Engine("/dev/shm/arena") as engine, Server(engine, "/dev/shm/arena.state") as server:
+        server.listen("/run/tmem/guest", client="guest")
 
 A miss and a refused put are results, everything else is an exception of `errors`. Calls run
 without the interpreter's lock and may come from any thread; pages are not copied on the way.
@@ -15,9 +18,12 @@ from tmem_host.native.abi import (
     PAGE_BYTES,
     POOLS_PER_CLIENT_MAX,
     Encoding,
+    EndReason,
+    EventKind,
     Oid,
     PoolFlags,
     Put,
+    SessionState,
 )
 from tmem_host.native.arena import check_arena
 from tmem_host.native.client import Client
@@ -32,9 +38,12 @@ from tmem_host.native.errors import (
     ClosedError,
     DamagedPage,
     FrozenError,
+    NoSession,
     PoolError,
+    ServerError,
     TmemError,
     TooManyPools,
+    UnknownChannel,
     UnknownClient,
     UnknownPool,
 )
@@ -45,12 +54,15 @@ from tmem_host.native.records import (
     ClientInfo,
     ClientSettings,
     Counters,
+    Event,
     PoolInfo,
     Recovery,
+    SessionInfo,
     ShrinkReport,
     Usage,
 )
 from tmem_host.native.scrubber import Scrubber
+from tmem_host.native.server import Server
 
 __all__ = [
     "CLIENT_NAME_MAX_BYTES",
@@ -72,8 +84,12 @@ __all__ = [
     "Counters",
     "DamagedPage",
     "Encoding",
+    "EndReason",
     "Engine",
+    "Event",
+    "EventKind",
     "FrozenError",
+    "NoSession",
     "Oid",
     "Pool",
     "PoolError",
@@ -82,9 +98,14 @@ __all__ = [
     "Put",
     "Recovery",
     "Scrubber",
+    "Server",
+    "ServerError",
+    "SessionInfo",
+    "SessionState",
     "ShrinkReport",
     "TmemError",
     "TooManyPools",
+    "UnknownChannel",
     "UnknownClient",
     "UnknownPool",
     "Usage",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The numbers of c/include/tmem_abi.h and c/engine/engine.h under Python names."""
+"""The numbers of the C headers (tmem_abi.h, engine.h, server.h) under Python names."""
 
 import enum
 from typing import Final, TypeAlias
@@ -43,3 +43,37 @@ class Put(enum.IntEnum):
 
     def __bool__(self) -> bool:
         return self is Put.STORED
+
+
+class SessionState(enum.IntEnum):
+    """What has become of a client's session."""
+
+    NONE = lib.TMEM_SESSION_NONE
+    ACTIVE = lib.TMEM_SESSION_ACTIVE
+    AWAITED = lib.TMEM_SESSION_AWAITED
+    EXPELLED = lib.TMEM_SESSION_EXPELLED
+
+
+class EndReason(enum.IntEnum):
+    """Why the host ends a session; the guest is told."""
+
+    RESET = lib.TMEM_ECONNRESET  # it was reset, crashed or died
+    REWOUND = lib.TMEM_ESTALE  # it was put back to an earlier moment (R-e)
+    PAGES_LOST = lib.TMEM_EUCLEAN  # waiting loads learn it (P)
+    REMOVED = lib.TMEM_ENODEV
+
+
+class EventKind(enum.IntEnum):
+    """What happened; `code` and `detail` of the event say more."""
+
+    CONNECTED = lib.TMEM_EVENT_CONNECTED
+    DISCONNECTED = lib.TMEM_EVENT_DISCONNECTED
+    REFUSED_PEER = lib.TMEM_EVENT_REFUSED_PEER
+    SESSION_STARTED = lib.TMEM_EVENT_SESSION_STARTED
+    SESSION_RESUMED = lib.TMEM_EVENT_SESSION_RESUMED
+    SESSION_ENDED = lib.TMEM_EVENT_SESSION_ENDED
+    EXPELLED = lib.TMEM_EVENT_EXPELLED
+    BAD_INPUT = lib.TMEM_EVENT_BAD_INPUT
+    POOL_SERVED = lib.TMEM_EVENT_POOL_SERVED
+    POOL_UNSERVED = lib.TMEM_EVENT_POOL_UNSERVED
+    LOST = lib.TMEM_EVENT_LOST

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
@@ -20,11 +21,16 @@ from tmem_host.native.records import Counters, Recovery, ShrinkReport, Usage, re
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tmem_host.native._engine import Array, tmem_client, tmem_engine
+    from tmem_host.native._engine import Array, tmem_client, tmem_engine, tmem_server
 
 
-def _close(held: set[Handle[tmem_client]], engine: tmem_engine) -> None:
-    # No call of the engine runs here, so no reference can be added.
+def _close(
+    held: set[Handle[tmem_client]], servers: set[Handle[tmem_server]], engine: tmem_engine
+) -> None:
+    # No call of the engine runs here, so no reference can be added. Servers first: they hold
+    # references of their own.
+    for server in servers.copy():
+        server.close()
     for handle in held.copy():
         handle.close()
     lib.tmem_engine_close(engine)
@@ -63,13 +69,14 @@ class Engine:
         # One client's settings are read, changed and written under this lock.
         self.settings_lock = Lock()
         self._held: set[Handle[tmem_client]] = set()
+        self._servers: set[Handle[tmem_server]] = set()
         opened = ffi.new("struct tmem_engine **")
         error = ffi.new("struct tmem_error *")
         code = lib.tmem_engine_open(encoded_path(path), options, opened, error)
         if code:
             raise errors.ArenaError(text(error.message), errno=-code, path=self.path)
         # Not a method: the handle would keep the engine alive.
-        release = functools.partial(_close, self._held)
+        release = functools.partial(_close, self._held, self._servers)
         self._handle: Handle[tmem_engine] = Handle("the engine", opened[0], release)
 
     def __repr__(self) -> str:
@@ -91,8 +98,8 @@ class Engine:
             self.close()
 
     def close(self) -> None:
-        """Ends running calls, releases every Client made from this engine and closes the arena,
-        which keeps its pages. May be called again."""
+        """Stops the servers over this engine, ends running calls, releases every Client made from
+        it and closes the arena, which keeps its pages. May be called again."""
         self._handle.close()
 
     # ---- clients -------------------------------------------------------------------------
@@ -207,6 +214,22 @@ class Engine:
         if code:
             message = f"{self.path}: the switch could not be stored"
             raise errors.ArenaError(message, errno=-code, path=self.path)
+
+    # ---- for Server ----------------------------------------------------------------------
+
+    def serve(
+        self, start: Callable[[tmem_engine], tmem_server], stop: Callable[[tmem_server], None]
+    ) -> Handle[tmem_server]:
+        """Starts a server that ends with the engine at the latest."""
+        with self._handle as engine:
+            handle = Handle("the server", start(engine), stop)
+            self._servers.add(handle)
+        return handle
+
+    def end_serving(self, handle: Handle[tmem_server]) -> None:
+        """Stops a server that serve() started."""
+        handle.close()
+        self._servers.discard(handle)
 
     # ---- for Client ----------------------------------------------------------------------
 

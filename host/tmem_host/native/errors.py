@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What can go wrong in the engine, as exceptions. A miss and a refused put are results instead."""
+"""What can go wrong in engine and server, as exceptions. A miss and a refused put are results
+instead."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TmemError(Exception):
-    """Base of all errors of the engine.
+    """Base of all errors of engine and server.
 
     `errno` is positive. `client` (a name), `pool`, `oid` and `index` say what the failed call was
     about and are None where it was about nothing of the kind.
@@ -50,6 +51,14 @@ class ArenaError(TmemError):
         self.path = path
 
 
+class ServerError(TmemError):
+    """A server could not be started, or a channel not be made."""
+
+
+class UnknownChannel(ServerError):
+    """There is no channel of this number."""
+
+
 class ClientError(TmemError):
     """A call about a client failed."""
 
@@ -60,6 +69,10 @@ class ClientExists(ClientError):
 
 class UnknownClient(ClientError):
     """No client has this name."""
+
+
+class NoSession(ClientError):
+    """The server knows no such client, or the client has no session."""
 
 
 class ClientGone(ClientError):

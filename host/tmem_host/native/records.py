@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The engine's reports as dataclasses.
+"""What engine and server report, as dataclasses.
 
 Each class has the fields of one C struct, under the same names; what a field means is said at the
-struct, in c/engine/engine.h. STRUCTS pairs them, and a test compares the two.
+struct, in c/engine/engine.h or c/server/server.h. STRUCTS pairs them, and a test compares the two.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tmem_host.native._engine import ffi, lib
-from tmem_host.native.abi import Encoding, PoolFlags
+from tmem_host.native.abi import Encoding, EventKind, PoolFlags, SessionState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -186,6 +186,47 @@ class ArenaReport:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """The session of a client, and what its connections have cost."""
+
+    client: str
+    state: SessionState
+    session: int
+    epoch: int
+    boot_id: bytes
+    implementation: str
+    tag: int
+    shared_pools: int
+    since_ns: int
+    echo_age_ns: int | None
+    bytes_in: int
+    bytes_out: int
+    requests: int
+    turns: int
+    most_turn_requests: int
+    most_waited_requests: int
+    reply_writes: int
+    damaged_streams: int
+    refused_messages: int
+    stalled_ns: int
+    unserved_gets: int
+    presence_bitmaps: int
+    ahead_pages: int
+    buffered_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to the server. `client` is empty where it was about none."""
+
+    time_ns: int
+    kind: EventKind
+    code: int
+    client: str
+    detail: str
+
+
 STRUCTS: dict[type, str] = {
     Usage: "struct tmem_usage",
     ShrinkReport: "struct tmem_shrink_report",
@@ -195,6 +236,8 @@ STRUCTS: dict[type, str] = {
     ClientInfo: "struct tmem_client_info",
     PoolInfo: "struct tmem_pool_info",
     ArenaReport: "struct tmem_arena_report",
+    SessionInfo: "struct tmem_session_info",
+    Event: "struct tmem_event",
 }
 
 
@@ -208,11 +251,17 @@ def _shared_uuid(array: Any) -> uuid.UUID | None:
     return value if value.int else None
 
 
+_NEVER = 2**64 - 1
+
 _CONVERTERS: dict[Any, Callable[[Any], Any]] = {
     int: int,
+    int | None: lambda number: None if number == _NEVER else int(number),
     bool: bool,
+    bytes: lambda array: bytes(ffi.buffer(array)),
     str: text,
     Encoding: Encoding,
+    EventKind: EventKind,
+    SessionState: SessionState,
     PoolFlags: PoolFlags,
     uuid.UUID | None: _shared_uuid,
     ClientSettings: lambda struct: record(ClientSettings, struct),
