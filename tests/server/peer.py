@@ -125,9 +125,11 @@ class Peer:
                 return
 
     def call(self, op: int, **fields: Any) -> Message:
-        """Sends a request and returns its (first) reply. Farewell."""
+        """Sends a request and returns its reply, for a get that of the page asked for. Farewell."""
         self.send(self.request(op, **fields))
-        return [*self.replies(self.memory.tag)][0]
+        tag = self.memory.tag
+        mine = [r for r in self.replies(tag) if r.tag == tag and not r.flags & AHEAD]
+        return mine[0]
 
     # ---- sessions ------------------------------------------------------------------------
 
