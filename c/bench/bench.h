@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the drivers of the engine's benchmark share. One program, bench_engine, measures one group
- * of figures in a run and prints lines of JSON: samples (one contender in one round) and values
- * (counted, not timed). What becomes of them is decided by host/tmem_host/bench; what each figure
- * means stands in docs/performance.md.
+ * What the drivers of the benchmarks share. A program (bench_engine, bench_service) measures one
+ * group of figures in a run and prints lines of JSON: samples (one contender in one round) and
+ * values (counted, not timed). What becomes of them is decided by host/tmem_host/bench; what each
+ * figure means stands in docs/performance.md.
  *
- * Every timed figure is a contest: the engine's call and the raw primitive go over the same pages,
- * in the same order, in turns of one slice each, so that whatever else the machine does meets both
- * alike. While one works on a slice the others are far away in the set: nobody finds pages in the
- * cache that somebody else has just read. Nothing is subtracted from any time.
+ * Every timed figure of the engine is a contest: the engine's call and the raw primitive go over
+ * the same pages, in the same order, in turns of one slice each, so that whatever else the machine
+ * does meets both alike. While one works on a slice the others are far away in the set: nobody
+ * finds pages in the cache that somebody else has just read. Nothing is subtracted from any time.
  */
 #ifndef TMEM_BENCH_H
 #define TMEM_BENCH_H

@@ -14,10 +14,14 @@ import pytest
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """`tmem bench engine` with the arguments, in a process of its own."""
-    command = [Path(sys.executable).with_name("tmem"), "bench", "engine", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def run_bench(
+    *arguments: str | Path, what: str = "engine", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`tmem bench engine`, or another, with the arguments, in a process of its own."""
+    command = [Path(sys.executable).with_name("tmem"), "bench", what, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
 
 
 @pytest.fixture
@@ -26,13 +30,25 @@ def bench() -> Bench:
     return run_bench
 
 
-@pytest.fixture(scope="session")
-def document() -> dict[str, Any]:
-    """What it says as JSON about 8 MiB of pages in one round."""
+def _document(what: str, *arguments: str) -> dict[str, Any]:
     before = set(os.listdir("/dev/shm"))
-    done = run_bench("--size", "8MiB", "--rounds", "1", "--json")
+    done = run_bench(*arguments, "--json", what=what)
     assert (done.returncode, done.stderr) == (0, "")
     left = [name for name in set(os.listdir("/dev/shm")) - before if "tmem-bench-" in name]
     assert left == []
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    """What `tmem bench engine` says as JSON about 8 MiB of pages in one round."""
+    return _document("engine", "--size", "8MiB", "--rounds", "1")
+
+
+@pytest.fixture(scope="session")
+def service_document() -> dict[str, Any]:
+    """What `tmem bench service` says as JSON about 4 MiB of pages in two rounds."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor: client and servers need one each")
+    return _document("service", "--size", "4MiB", "--rounds", "2")

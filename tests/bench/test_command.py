@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.conftest import Bench
-from tmem_host.bench import BenchError, Settings, run_engine
+from tmem_host.bench import ENGINE, BenchError, Settings, run
 from tmem_host.bench.driver import build, measure
 
 
@@ -45,7 +45,7 @@ def test_no_data_set(tmp_path: Path, arena_path: Path) -> None:
     folder = arena_path.parent
     settings = Settings(size_bytes=4 << 20, rounds=1, roots=(str(tmp_path),), arena=folder)
     with pytest.raises(BenchError, match="data set is too small"):
-        run_engine(settings)
+        run(ENGINE, settings)
     assert list(folder.iterdir()) == []
 
 

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The document that `tmem bench engine --json` prints: its shape, and what holds on any machine.
 
-No time is looked at, only that there is one. golden_shape.json is the shape: a name of a type
-where the document has a value. After a wanted change: TMEM_WRITE_GOLDEN=1 pytest tests/bench.
+No time is looked at, only that there is one.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,11 @@ import pytest
 
 from tests.bench.conftest import Bench
 from tests.bench.exact_lru import hit_ratio
-from tmem_host.bench.dataset import gather
+from tests.bench.shape import check_agreement, check_shape
+from tmem_host.bench.dataset import ROOTS, gather
 from tmem_host.bench.driver import build, measure
 from tmem_host.bench.fields import FIELDS, LRU_SHAPES
 from tmem_host.bench.report import describe
-from tmem_host.bench.run import Settings
 from tmem_host.native import PAGE_BYTES
 
 GOLDEN = Path(__file__).with_name("golden_shape.json")
@@ -45,31 +43,8 @@ FIELD_NAMES = [
 ]
 
 
-def _shape(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _shape(item) for key, item in value.items()}
-        case list():
-            return [_shape(item) for item in value[:1]]
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case None:
-            return "null"
-        case _:
-            return type(value).__name__
-
-
 def test_shape(document: dict[str, Any]) -> None:
-    shape = _shape(document)
-    # what a source tree without git, or another kernel, does not have
-    shape["revision"] = "object or null"
-    for name in ("processor", "shmem_enabled"):
-        shape["machine"][name] = "str or null"
-    if os.environ.get("TMEM_WRITE_GOLDEN") == "1":
-        GOLDEN.write_text(json.dumps(shape, indent=1) + "\n")
-    assert shape == json.loads(GOLDEN.read_text())
+    check_shape(document, GOLDEN)
 
 
 def test_every_field_is_there(document: dict[str, Any]) -> None:
@@ -79,27 +54,14 @@ def test_every_field_is_there(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", FIELD_NAMES)
 def test_a_field_agrees_with_itself(document: dict[str, Any], name: str) -> None:
-    field = document["fields"][name]
-    assert field["value"] == pytest.approx(field["ours"]["median"] / field["baseline"]["median"])
-    assert field["met"] == (
-        field["value"] <= field["target"]
-        if field["better"] == "lower"
-        else field["value"] >= field["target"]
-    )
-    assert field["rounds"] == 1
-    for spread in (field["ours"], field["baseline"], field["spread"]):
-        ordered = [spread[key] for key in ("min", "lower_quartile", "upper_quartile", "max")]
-        assert ordered == sorted(ordered)
-    if field["wall"] is not None:
-        assert field["baseline"]["median"] > 0
-        assert 0 <= field["wall"]["waited_share"] <= 1
+    check_agreement(document["fields"][name], rounds=1)
 
 
 def test_settings_and_data_set(document: dict[str, Any]) -> None:
     assert document["settings"] == {"size_bytes": 8 << 20, "rounds": 1, "arena": "/dev/shm"}
     data_set = document["data_set"]
     assert data_set["pages"] * PAGE_BYTES == 8 << 20
-    assert data_set["roots"] == list(Settings.roots)
+    assert data_set["roots"] == list(ROOTS)
     assert len(data_set["sha256"]) == 64
 
 

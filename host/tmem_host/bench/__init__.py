@@ -6,6 +6,6 @@ made into a document. docs/performance.md says what each figure is.
 """
 
 from tmem_host.bench.errors import BenchError
-from tmem_host.bench.run import Settings, run_engine
+from tmem_host.bench.run import ENGINE, SERVICE, Benchmark, Settings, run
 
-__all__ = ["BenchError", "Settings", "run_engine"]
+__all__ = ["ENGINE", "SERVICE", "BenchError", "Benchmark", "Settings", "run"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The C program that measures: building it, running it, reading what it says."""
+"""The C programs that measure: building them, running them, reading what they say."""
 
 import json
 import os
@@ -29,8 +29,8 @@ class Measured:
     values: dict[str, float] = field(default_factory=dict)
 
 
-def build() -> Path:
-    """Builds the driver from the sources of this tree, if it is not up to date; its path.
+def build(program: str = "bench_engine") -> Path:
+    """Builds the programs from the sources of this tree, if not up to date; the path of one.
 
     Raises BenchError without a source tree, or with the compiler's first complaint.
     """
@@ -48,7 +48,7 @@ def build() -> Path:
     if done.returncode != 0:
         complaint = next((line for line in done.stderr.splitlines() if "error" in line), "")
         raise BenchError(f"the benchmark's driver cannot be built: {complaint or 'make failed'}")
-    return SOURCE_TREE / "build/release/bench_engine"
+    return SOURCE_TREE / "build/release" / program
 
 
 def versions(driver: Path) -> dict[str, str]:

@@ -2,31 +2,15 @@
 """The fields of the engine's benchmark: which group measures each, what it is, and its target."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tmem_host.bench.driver import Measured
-from tmem_host.bench.figures import Better, Figure, Spread, Wall, contest, counted
+from tmem_host.bench.figures import Better, Field, Figure, Spread, Wall, contest, counted
 
 METADATA_SHAPES = ("files", "small_objects", "one_object", "twice")
 CHURNS = ("churned_files", "churned_small_to_large", "churned_large_to_small")
 LRU_SHAPES = ("one_pool", "pools", "lz4")
 FULL_ENCODINGS = ("raw", "lz4")
-
-
-@dataclass(frozen=True)
-class Field:
-    """One line of the result."""
-
-    name: str
-    group: str
-    """of the driver; fields of one group come from one run"""
-    target: float
-    better: Better
-    figure: Callable[[Measured], Figure]
-
-    def met(self, value: float) -> bool:
-        """Whether `value` is on the right side of the target."""
-        return value <= self.target if self.better is Better.LOWER else value >= self.target
 
 
 def _ratio(ours: str, baseline: str) -> Callable[[Measured], Figure]:

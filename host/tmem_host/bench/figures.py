@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From samples to figures: medians, their spread, and a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from statistics import median, quantiles
 
-from tmem_host.bench.driver import Sample
+from tmem_host.bench.driver import Measured, Sample
 
 
 class Better(Enum):
@@ -61,6 +61,22 @@ class Figure:
     wall: Wall | None
     """None for what is counted, not timed"""
     details: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of the result."""
+
+    name: str
+    group: str
+    """of the driver; fields of one group come from one run"""
+    target: float
+    better: Better
+    figure: Callable[[Measured], Figure]
+
+    def met(self, value: float) -> bool:
+        """Whether `value` is on the right side of the target."""
+        return value <= self.target if self.better is Better.LOWER else value >= self.target
 
 
 def contest(ours: Sequence[Sample], baseline: Sequence[Sample]) -> Figure:

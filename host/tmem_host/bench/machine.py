@@ -53,6 +53,24 @@ def project_version() -> str:
     return importlib.metadata.version("kvm-tmem")
 
 
+def server_versions() -> dict[str, str]:
+    """Of the servers that ours is compared with; BenchError if one is not installed."""
+    versions = {}
+    for name, program in (("redis", "redis-server"), ("memcached", "memcached")):
+        try:
+            done = subprocess.run(
+                [program, "--version"], capture_output=True, text=True, check=True
+            )
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            raise BenchError(
+                f"there is no {program} to compare with: install the packages redis-server"
+                " and memcached (their services need not run)"
+            ) from None
+        words = done.stdout.replace("v=", " ").split()
+        versions[name] = next(word for word in words if word[:1].isdigit())
+    return versions
+
+
 def revision() -> Revision | None:
     """None outside a checkout, or without git."""
     try:
@@ -63,11 +81,11 @@ def revision() -> Revision | None:
     return Revision(commit, changes != "")
 
 
-def check_room(folder: Path, needed_bytes: int) -> None:
-    """BenchError unless the file system of `folder`, and memory itself, have so many bytes free."""
-    for what, free_bytes in (
-        (f"{folder} has", shutil.disk_usage(folder).free),
-        ("memory has", _meminfo("MemAvailable")),
+def check_room(folder: Path, folder_bytes: int, memory_bytes: int) -> None:
+    """BenchError unless the file system of `folder`, and memory with it, have so much free."""
+    for what, free_bytes, needed_bytes in (
+        (f"{folder} has", shutil.disk_usage(folder).free, folder_bytes),
+        ("memory has", _meminfo("MemAvailable"), memory_bytes),
     ):
         if free_bytes < needed_bytes:
             raise BenchError(

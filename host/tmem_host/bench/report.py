@@ -4,6 +4,10 @@
 from typing import Any
 
 _BUSY_SHARE = 0.02
+_BUSY = {
+    "engine": "That time is not in the figures, but what it did to the caches is.",
+    "service": "That time is in the figures by the wall clock, of every server alike.",
+}
 
 
 def describe(document: dict[str, Any]) -> str:
@@ -60,7 +64,7 @@ def _notes(document: dict[str, Any]) -> list[str]:
     if waited and max(waited) > _BUSY_SHARE:
         notes.append(
             f"The machine was busy: for up to {max(waited):.0%} of the time others had the"
-            " processor. That time is not in the figures, but what it did to the caches is."
+            f" processor. {_BUSY[document['benchmark']]}"
         )
     return notes
 

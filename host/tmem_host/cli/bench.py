@@ -1,28 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tmem bench: measures what the engine's operations cost."""
+"""tmem bench: measures what operations cost."""
 
 import argparse
 import json
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 
-from tmem_host.bench import Settings, run_engine
-from tmem_host.bench.fields import FIELDS
+from tmem_host.bench import ENGINE, SERVICE, Benchmark, Settings, run
 from tmem_host.bench.report import describe
 from tmem_host.native import PAGE_BYTES
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE_MIN_BYTES = 4 << 20
+_EPILOG = "Exit status: 0 if everything was measured, whether or not targets were met."
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `tmem bench engine`."""
+    """Adds `tmem bench engine` and `tmem bench service`."""
     bench = commands.add_parser(
         "bench",
         help="measure what operations cost",
-        description="Measures what operations cost, against the machine's own primitives.",
+        description="Measures what operations cost, against the machine's own primitives and"
+        " against other servers.",
     )
     verbs = bench.add_subparsers(metavar="WHAT", required=True)
     engine = verbs.add_parser(
@@ -30,35 +32,50 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="puts, gets, eviction, recovery; bytes beside the contents",
         description="Measures the engine over real pages, in turns with memcpy and LZ4."
         " docs/performance.md explains each field.",
-        epilog="Exit status: 0 if everything was measured, whether or not targets were met.",
+        epilog=_EPILOG,
     )
-    defaults = Settings()
-    engine.add_argument("--json", action="store_true", help="print one JSON document")
-    engine.add_argument(
+    _add_arguments(engine, ENGINE)
+    service = verbs.add_parser(
+        "service",
+        help="puts and gets over a socket, beside Redis and memcached",
+        description="Measures the server over a unix socket, in turns with Redis, memcached and a"
+        " server that only moves bytes. Two processors are needed: one for the servers, one for"
+        " the client. docs/performance.md explains each field.",
+        epilog=_EPILOG,
+    )
+    _add_arguments(service, SERVICE)
+
+
+def _add_arguments(parser: argparse.ArgumentParser, benchmark: Benchmark) -> None:
+    defaults = benchmark.defaults
+    names = [field.name for field in benchmark.fields]
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
         "--size",
         type=size,
         default=defaults.size_bytes,
         metavar="SIZE",
-        help="of the data set, such as 64MiB (default 1GiB); the run needs over three times that",
+        help=f"of the data set, such as 64MiB (default {defaults.size_bytes >> 20}MiB); the run"
+        f" needs {benchmark.memory_factor:g} times that",
     )
-    engine.add_argument(
+    parser.add_argument(
         "--rounds", type=rounds, default=defaults.rounds, help="default %(default)s"
     )
-    engine.add_argument(
+    parser.add_argument(
         "--fields",
-        type=fields,
+        type=lambda text: fields(text, names),
         default=defaults.fields,
         metavar="FIELD,...",
-        help="only these; " + " ".join(field.name for field in FIELDS),
+        help="only these; " + " ".join(names),
     )
-    engine.add_argument(
+    parser.add_argument(
         "--arena",
         type=Path,
         default=defaults.arena,
         metavar="DIR",
         help="a folder on tmpfs (default %(default)s)",
     )
-    engine.set_defaults(run=run)
+    parser.set_defaults(run=lambda options: run_benchmark(benchmark, options))
 
 
 def size(text: str) -> int:
@@ -80,17 +97,16 @@ def rounds(text: str) -> int:
     return int(text)
 
 
-def fields(text: str) -> tuple[str, ...]:
+def fields(text: str, known: Collection[str]) -> tuple[str, ...]:
     """Names of fields, separated by commas."""
     names = tuple(text.split(","))
-    known = {field.name for field in FIELDS}
     for name in names:
         if name not in known:
             raise argparse.ArgumentTypeError(f"{name!r} is not a field")
     return names
 
 
-def run(options: argparse.Namespace) -> int:
+def run_benchmark(benchmark: Benchmark, options: argparse.Namespace) -> int:
     """Runs the benchmark; BenchError if it cannot."""
     # what is in memory must not stay there when the command is stopped
     signal.signal(signal.SIGTERM, _stop)
@@ -101,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         arena=options.arena,
     )
     try:
-        document = run_engine(settings, _tell)
+        document = run(benchmark, settings, _tell)
     except KeyboardInterrupt:
         print("tmem: stopped", file=sys.stderr)
         return 1
