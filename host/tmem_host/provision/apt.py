@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A package of another Debian release, by an apt of our own.
+"""Packages of Debian releases, by an apt of our own.
 
 The host's apt is asked for its mirror, its keyring and how it reaches them, and is left as it is:
-lists, cache and state of the download are in a temporary directory.
+lists, cache and state of a download are in a temporary directory.
 """
 
 import os
@@ -24,8 +24,7 @@ def download(package: str, suite: str, into: Path) -> Path:
     has no such release or package any more.
     """
     require({"apt-get": "apt", "apt-config": "apt"})
-    targets = _targets(output_of(["apt-get", "indextargets", "Created-By: Packages"]))
-    target = debian_release(targets)
+    target = debian_release(_host_targets())
     with tempfile.TemporaryDirectory(prefix="tmem-apt-") as folder:
         environment = _private_apt(Path(folder), target, suite)
         try:
@@ -37,6 +36,51 @@ def download(package: str, suite: str, into: Path) -> Path:
             ) from error
     (path,) = into.glob(f"{package}_*.deb")
     return path
+
+
+def sources(suite: str) -> list[str]:
+    """The lines of a sources.list for the Debian release `suite`, as this host would fetch it.
+
+    With its updates and security if the host has that release itself. ProvisionError if this host
+    knows no Debian mirror.
+    """
+    require({"apt-get": "apt", "apt-config": "apt"})
+    targets = _host_targets()
+    return release_sources(targets, suite) or [_line(debian_release(targets), suite)]
+
+
+def release_sources(targets: list[dict[str, str]], suite: str) -> list[str]:
+    """The lines for those `targets` that are of the release `suite`. Public for the tests."""
+    wanted = {suite, f"{suite}-updates", f"{suite}-security"}
+    return [
+        _line(target, target["Release"])
+        for target in targets
+        if target.get("Origin", "Debian") in ("Debian", "")
+        and target.get("Component") == "main"
+        and target.get("Release") in wanted
+    ]
+
+
+def acquire_options() -> list[str]:
+    """The lines of apt's configuration that say how the host reaches its mirror: proxies, checks of
+    dates. Not what it fetches for others."""
+    return [
+        line
+        for line in output_of(["apt-config", "dump"]).splitlines()
+        if line.startswith("Acquire::") and "IndexTargets" not in line
+    ]
+
+
+def _host_targets() -> list[dict[str, str]]:
+    return _targets(output_of(["apt-get", "indextargets", "Created-By: Packages"]))
+
+
+def _line(target: dict[str, str], suite: str) -> str:
+    """The line of a sources.list for `suite` on the mirror of `target`."""
+    uri = target["Repo-URI"]
+    signed_by = keyring(target.get("Sourcesentry", ""), uri)
+    option = f"[signed-by={signed_by}] " if signed_by else ""
+    return f"deb {option}{uri} {suite} main"
 
 
 def _targets(text: str) -> list[dict[str, str]]:
@@ -61,7 +105,7 @@ def debian_release(targets: list[dict[str, str]]) -> dict[str, str]:
         ):
             return target
     raise ProvisionError(
-        "this host's apt sources name no mirror of Debian; name a kernel's source with --source"
+        "this host's apt sources name no mirror of Debian; add one below /etc/apt/sources.list.d"
     )
 
 
@@ -81,19 +125,10 @@ def keyring(entry: str, uri: str) -> Path | None:
 
 def _private_apt(folder: Path, target: dict[str, str], suite: str) -> dict[str, str]:
     """Writes the configuration; returns the environment in which apt uses it."""
-    uri = target["Repo-URI"]
-    signed_by = keyring(target.get("Sourcesentry", ""), uri)
-    option = f"[signed-by={signed_by}] " if signed_by else ""
     for name in ("lists/partial", "archives/partial", "none"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "sources.list").write_text(f"deb {option}{uri} {suite} main\n")
-    # How the host reaches its mirror: proxies, checks of dates. Not what it fetches for others.
-    acquire = [
-        line
-        for line in output_of(["apt-config", "dump"]).splitlines()
-        if line.startswith("Acquire::") and "IndexTargets" not in line
-    ]
+    (folder / "sources.list").write_text(_line(target, suite) + "\n")
     places = {
         "Dir::State": folder,
         "Dir::State::lists": folder / "lists",
@@ -112,5 +147,5 @@ def _private_apt(folder: Path, target: dict[str, str], suite: str) -> dict[str, 
     if os.geteuid() == 0:
         # apt's own user may not enter our directories
         lines.append('APT::Sandbox::User "root";')
-    (folder / "apt.conf").write_text("\n".join([*acquire, *lines]) + "\n")
+    (folder / "apt.conf").write_text("\n".join([*acquire_options(), *lines]) + "\n")
     return {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C"}

@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tmem_host.provision.cache import need_space
 from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.kernel import config, patches
-from tmem_host.provision.kernel.cache import Kernel, KernelCache, need_space
+from tmem_host.provision.kernel.cache import Kernel, KernelCache
 from tmem_host.provision.kernel.make import Make
 from tmem_host.provision.kernel.patches import Patch
 from tmem_host.provision.kernel.source import Source, kept_package, package_source, tree_source
@@ -76,7 +77,8 @@ def build(
     with cache.lock(hash_, progress, "builds this kernel"):
         if kernel := cache.find(hash_):
             return kernel
-        need_space(cache.root, NEEDED_DEBUG_BYTES if debug else NEEDED_BYTES)
+        needed_bytes = NEEDED_DEBUG_BYTES if debug else NEEDED_BYTES
+        need_space("building a kernel", cache.root, needed_bytes)
         flavour = "-tmem" + ("" if patched else "-unpatched") + ("-debug" if debug else "")
         # The hash makes the version unlike any other's: one image holds modules of many kernels.
         options["CONFIG_LOCALVERSION"] = f'"{flavour}-{hash_[:8]}"'
