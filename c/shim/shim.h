@@ -25,7 +25,7 @@
 #ifndef TMEM_SHIM_H
 #define TMEM_SHIM_H
 
-#include "counters.h"
+#include "shim_counters.h"
 #include "tmem_abi.h"
 
 #ifndef TMEM_CDEF
@@ -180,11 +180,13 @@ struct tmem_shim_request {
 
 	/* the shim's */
 	uint32_t state;
-	uint32_t outcome;
+	int32_t outcome; /* result of a put that became a flush; 0: as answered */
+	uint32_t is_load;
 	uint64_t deadline_ns; /* UINT64_MAX: none */
 	uint64_t entry;
 	struct tmem_shim_request *next;
-	struct tmem_shim_request *previous;
+	struct tmem_shim_request *active_next;
+	struct tmem_shim_request *active_previous;
 	struct tmem_platform_done done;
 };
 #else

@@ -21,7 +21,8 @@
 	X(puts_no_pool, "puts dropped: the pool is not there (yet, or any more)")                  \
 	X(puts_owed, "puts dropped: a flush of the handle is owed")                                \
 	X(puts_no_room, "puts that became flushes: no staging slot was free")                      \
-	X(puts_down, "puts that became flushes: no session")
+	X(puts_down, "puts that became flushes: no session")                                       \
+	X(puts_stopped, "puts into persistent pools that became flushes: stores were stopped")
 
 #define TMEM_SHIM_GET_OUTCOMES(X)                                                                  \
 	X(gets_staged, "gets answered by a put that was still on its way")                         \

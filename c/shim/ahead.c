@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core.h"
+
+/* Who reads in sequence asks for this many pages ahead at first, then for twice as many each time.
+ */
+enum { FIRST_WINDOW = 4 };
+
+static struct tmem_run *find_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
+				 uint64_t index)
+{
+	for (uint32_t i = 0; i < shim->config.runs; i++) {
+		struct tmem_run *run = &shim->runs[i];
+
+		if (run->pool == pool && run->next == index && tmem_oid_equal(&run->oid, oid))
+			return run;
+	}
+	return NULL;
+}
+
+static void begin_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
+		      uint64_t index)
+{
+	struct tmem_run *oldest = &shim->runs[0];
+
+	for (uint32_t i = 1; i < shim->config.runs; i++)
+		if (shim->run_clock - shim->runs[i].used > shim->run_clock - oldest->used)
+			oldest = &shim->runs[i];
+	oldest->pool = pool;
+	oldest->oid = *oid;
+	oldest->next = index + 1;
+	oldest->frontier = index + 1;
+	oldest->length = 1;
+	oldest->window = FIRST_WINDOW;
+	oldest->used = shim->run_clock;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many of the pages from @first on are worth asking for: none that are certainly not there at
+ * the end, none that would wrap. */
+static uint32_t worthwhile(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			   const struct tmem_oid *oid, uint64_t first, uint32_t count)
+{
+	while (count && (first + count - 1 < first ||
+			 tmem_summary_absent(shim, pool, oid, first + count - 1)))
+		count--;
+	return count;
+}
+
+uint32_t tmem_ahead_window(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			   const struct tmem_oid *oid, uint64_t index)
+{
+	struct tmem_run *run;
+	uint32_t window;
+
+	if (!shim->config.ahead_pages)
+		return 0;
+	shim->run_clock++;
+	run = find_run(shim, pool->id, oid, index);
+	if (!run) {
+		begin_run(shim, pool->id, oid, index);
+		return 0;
+	}
+	run->next = index + 1;
+	run->length++;
+	run->used = shim->run_clock;
+	if (run->frontier > index + 1)
+		return 0; /* asked for already, by this run */
+	window = smaller(run->window, shim->config.ahead_pages);
+	window = worthwhile(shim, pool, oid, index + 1, window);
+	return window;
+}
+
+/* The run has asked for everything before @frontier. */
+static void advance_run(struct tmem_run *run, uint64_t frontier, uint32_t max)
+{
+	run->frontier = frontier;
+	run->window = smaller(2 * run->window, max);
+}
+
+void tmem_ahead_asked(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		      const struct tmem_oid *oid, uint64_t index, uint32_t ahead)
+{
+	struct tmem_run *run = find_run(shim, pool->id, oid, index + 1);
+
+	if (run && ahead)
+		advance_run(run, index + 1 + ahead, shim->config.ahead_pages);
+}
+
+void tmem_ahead_refill(struct tmem_shim *shim, struct tmem_shim_pool *pool,
+		       const struct tmem_oid *oid, uint64_t index)
+{
+	struct tmem_run *run = find_run(shim, pool->id, oid, index + 1);
+	struct tmem_entry *entry;
+	uint32_t window;
+	uint64_t first;
+
+	if (!run || run->frontier <= index + 1 || shim->state != TMEM_SHIM_RUNNING)
+		return;
+	if (run->frontier - index - 1 > run->window / 2)
+		return;
+	first = run->frontier;
+	window = smaller(run->window, shim->config.ahead_pages);
+	/* half of the buffer at most is on its way to one reader */
+	window = smaller(window, shim->config.landing_pages / 2);
+	window = worthwhile(shim, pool, oid, first, window);
+	if (!window || tmem_queue_newest(shim, tmem_pool_number(shim, pool), oid, first) ||
+	    !tmem_queue_room(shim, false, false) || !tmem_ahead_register(shim, shim->head))
+		return;
+	entry = tmem_queue_append(shim, TMEM_OP_GET_PAGE, tmem_pool_number(shim, pool), oid, first,
+				  false);
+	entry->count = (uint16_t)(window - 1);
+	entry->flags |= TMEM_ENTRY_LANDS;
+	if (tmem_summary_wants_presence(shim, pool, oid, first))
+		entry->flags |= TMEM_ENTRY_PRESENCE;
+	TMEM_COUNT(shim, round_trips);
+	shim->counters.ahead_asked += window;
+	advance_run(run, first + window, shim->config.ahead_pages);
+}
+
+bool tmem_ahead_register(struct tmem_shim *shim, uint64_t position)
+{
+	for (int i = 0; i < TMEM_AHEADS_MAX; i++) {
+		if (shim->aheads[i])
+			continue;
+		shim->aheads[i] = position;
+		return true;
+	}
+	return false;
+}
+
+void tmem_ahead_unregister(struct tmem_shim *shim, uint64_t position)
+{
+	for (int i = 0; i < TMEM_AHEADS_MAX; i++)
+		if (shim->aheads[i] == position)
+			shim->aheads[i] = 0;
+}
+
+uint64_t tmem_ahead_fetching(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
+			     uint64_t index)
+{
+	for (int i = 0; i < TMEM_AHEADS_MAX; i++) {
+		const struct tmem_entry *entry;
+
+		if (!shim->aheads[i])
+			continue;
+		entry = tmem_entry_at(shim, shim->aheads[i]);
+		if (entry->pool != pool || !tmem_oid_equal(&entry->oid, oid))
+			continue;
+		if (entry->index == index && entry->flags & TMEM_ENTRY_LANDS)
+			return shim->aheads[i];
+		if (index - entry->index - 1 < entry->count)
+			return shim->aheads[i];
+	}
+	return 0;
+}

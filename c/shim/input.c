@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core.h"
+
+static void take_token(struct tmem_shim *shim, const struct tmem_message *message)
+{
+	if (message->flags & TMEM_WIRE_TOKEN)
+		shim->token = message->oid.words[2];
+}
+
+/* Takes one message. False: the stream is of no use any more. */
+static bool take_message(struct tmem_shim *shim, const struct tmem_message *message,
+			 const void *payload)
+{
+	TMEM_COUNT(shim, messages_received);
+	shim->heard_ns = tmem_shim_now(shim);
+	switch (message->op) {
+	case TMEM_OP_HELLO:
+		tmem_session_hello_reply(shim, message, payload);
+		return true;
+	case TMEM_OP_START:
+		tmem_session_start_reply(shim, message);
+		take_token(shim, message);
+		return true;
+	case TMEM_OP_BYE:
+		tmem_session_bye(shim, message->status);
+		return false;
+	default:
+		if (shim->state != TMEM_SHIM_RUNNING)
+			return true;
+		take_token(shim, message);
+		if (tmem_reply(shim, message, payload))
+			return true;
+		TMEM_COUNT(shim, bad_messages);
+		tmem_shim_tell(shim, TMEM_SHIM_BAD_MESSAGE, message->op);
+		tmem_session_broken(shim, TMEM_EPROTO);
+		return false;
+	}
+}
+
+/* Takes all whole messages of @bytes at @data; returns how much was used, or -1. */
+static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+{
+	size_t at = 0;
+
+	while (at < bytes) {
+		struct tmem_message message;
+		const void *payload;
+		size_t used;
+		enum tmem_wire_found found = tmem_decoder_next(
+			&shim->decoder, data + at, bytes - at, &message, &payload, &used);
+
+		at += used;
+		if (found == TMEM_WIRE_MORE)
+			break;
+		if (found == TMEM_WIRE_DAMAGED) {
+			TMEM_COUNT(shim, bad_messages);
+			tmem_session_broken(shim, TMEM_EILSEQ);
+			return -1;
+		}
+		if (!take_message(shim, &message, payload))
+			return -1;
+	}
+	return (int64_t)at;
+}
+
+/* Completes the message whose beginning was kept. Returns what was used of @data, or -1. */
+static int64_t complete(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+{
+	size_t room = sizeof(shim->assembly) - shim->assembled, kept = shim->assembled;
+	size_t added = bytes < room ? bytes : room;
+	int64_t used;
+
+	memcpy(shim->assembly + kept, data, added);
+	used = take_messages(shim, shim->assembly, kept + added);
+	if (used < 0)
+		return -1;
+	if ((size_t)used >= kept) {
+		shim->assembled = 0;
+		return used - (int64_t)kept;
+	}
+	/* still not whole: more than a message can not be needed, so all of @data was added */
+	shim->assembled = (uint32_t)(kept + added - (size_t)used);
+	memmove(shim->assembly, shim->assembly + used, shim->assembled);
+	return (int64_t)added;
+}
+
+int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
+{
+	const uint8_t *at = data, *end = at + bytes;
+	unsigned long flags = tmem_shim_lock(shim);
+	int64_t used = 0;
+
+	/* a batch at a time under the lock, so that interrupts are not off for the whole of it */
+	while (at < end && shim->state != TMEM_SHIM_CLOSED && shim->state != TMEM_SHIM_ENDED) {
+		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
+									  : TMEM_INPUT_BATCH_BYTES;
+
+		used = shim->assembled ? complete(shim, at, part) : take_messages(shim, at, part);
+		if (used < 0)
+			break;
+		at += used;
+		if (!shim->assembled && at < end && (size_t)(end - at) < sizeof(shim->assembly)) {
+			/* the beginning of a message at the end of what there is */
+			shim->assembled = (uint32_t)(end - at);
+			memcpy(shim->assembly, at, shim->assembled);
+			at = end;
+		}
+		tmem_shim_advance(shim);
+		tmem_shim_unlock(shim, flags);
+		flags = tmem_shim_lock(shim);
+	}
+	tmem_shim_unlock(shim, flags);
+	if (used >= 0)
+		return 0;
+	tmem_shim_reopen(shim);
+	return TMEM_EILSEQ;
+}
+
+void tmem_shim_reopen(struct tmem_shim *shim)
+{
+	unsigned long flags = tmem_shim_lock(shim);
+	bool wanted = shim->reopen_wanted;
+
+	shim->reopen_wanted = false;
+	tmem_shim_unlock(shim, flags);
+	if (wanted)
+		shim->callbacks.reopen(shim->callbacks.context);
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core.h"
+
+/*
+ * Which pages are certainly not at the host, so that most misses cost nothing (T). Of windows of
+ * 128 pages that were used lately it knows each page: on a private pool from this guest's own puts,
+ * on a shared one from the host's bitmaps. A filter remembers every window of a private pool that
+ * was ever put into, so that the rest of a private pool needs no room at all.
+ *
+ * Being wrong in one direction costs a trip, in the other a hit; neither is ever wrong data. So
+ * windows are forgotten when others need their place, and bits may be stale.
+ */
+
+enum { WAYS = 4, WINDOW_SHIFT = 7, WINDOW_MASK = TMEM_WIRE_PRESENCE_PAGES - 1 };
+/* A second "not there" for one page of a shared pool asks the host again, but not before this many
+ * gets: the read-ahead window of Linux. */
+enum { REFRESH_GETS = 32 };
+
+static bool bit_of(const uint64_t *bits, uint64_t index)
+{
+	return bits[(index & WINDOW_MASK) >> 6] >> (index & 63) & 1;
+}
+
+static void set_bit_of(uint64_t *bits, uint64_t index)
+{
+	bits[(index & WINDOW_MASK) >> 6] |= 1ull << (index & 63);
+}
+
+/* ---- the filter: two bits for each window ---------------------------------------------------- */
+
+static uint64_t window_hash(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			    const struct tmem_oid *oid, uint64_t index)
+{
+	return tmem_shim_hash(shim, pool->id ^ pool->era << 20, oid, index >> WINDOW_SHIFT);
+}
+
+static bool filter_has(const struct tmem_shim *shim, uint64_t hash)
+{
+	uint64_t mask = shim->config.summary_filter_bits - 1;
+	uint64_t a = hash & mask, b = hash >> 32 & mask;
+
+	/* with half of its bits set it no longer says much */
+	if (shim->filter_set > mask / 2)
+		return true;
+	return (shim->filter[a >> 6] >> (a & 63) & 1) && (shim->filter[b >> 6] >> (b & 63) & 1);
+}
+
+static void filter_set(struct tmem_shim *shim, uint64_t bit)
+{
+	uint64_t *word = &shim->filter[bit >> 6];
+
+	shim->filter_set += !(*word >> (bit & 63) & 1);
+	*word |= 1ull << (bit & 63);
+}
+
+static void filter_add(struct tmem_shim *shim, uint64_t hash)
+{
+	uint64_t mask = shim->config.summary_filter_bits - 1;
+
+	filter_set(shim, hash & mask);
+	filter_set(shim, hash >> 32 & mask);
+}
+
+/* ---- windows -----------------------------------------------------------------------------------
+ */
+
+static struct tmem_window *first_way(struct tmem_shim *shim, uint64_t hash)
+{
+	uint32_t sets = shim->config.summary_windows / WAYS;
+
+	return sets ? &shim->windows[hash % sets * WAYS] : NULL;
+}
+
+static struct tmem_window *find(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+				const struct tmem_oid *oid, uint64_t index, uint64_t hash)
+{
+	struct tmem_window *window = first_way(shim, hash);
+
+	for (int way = 0; window && way < WAYS; way++, window++)
+		if (window->pool == pool->id && window->era == pool->era &&
+		    window->number == index >> WINDOW_SHIFT && tmem_oid_equal(&window->oid, oid))
+			return window;
+	return NULL;
+}
+
+static struct tmem_window *make(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+				const struct tmem_oid *oid, uint64_t index, uint64_t hash)
+{
+	struct tmem_window *way = first_way(shim, hash), *oldest = way;
+
+	for (int i = 1; way && i < WAYS; i++)
+		if (shim->window_clock - way[i].used > shim->window_clock - oldest->used)
+			oldest = &way[i];
+	if (!oldest)
+		return NULL;
+	memset(oldest, 0, sizeof(*oldest));
+	oldest->pool = pool->id;
+	oldest->era = pool->era;
+	oldest->oid = *oid;
+	oldest->number = index >> WINDOW_SHIFT;
+	oldest->used = ++shim->window_clock;
+	return oldest;
+}
+
+static bool refresh_due(const struct tmem_window *window, uint64_t index)
+{
+	return bit_of(window->denied, index) && window->gets >= REFRESH_GETS;
+}
+
+bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			 const struct tmem_oid *oid, uint64_t index)
+{
+	uint64_t hash = window_hash(shim, pool, oid, index);
+	const struct tmem_window *window;
+
+	if (!shim->config.summary_windows)
+		return false;
+	window = find(shim, pool, oid, index, hash);
+	if (window && window->valid)
+		return !bit_of(window->present, index) &&
+		       !(tmem_pool_shared(pool) && refresh_due(window, index));
+	return !window && !tmem_pool_shared(pool) && !pool->unknown_puts && !filter_has(shim, hash);
+}
+
+bool tmem_summary_positive(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			   const struct tmem_oid *oid, uint64_t index)
+{
+	const struct tmem_window *window =
+		find(shim, pool, oid, index, window_hash(shim, pool, oid, index));
+
+	return window && bit_of(window->present, index);
+}
+
+bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			   const struct tmem_oid *oid, uint64_t index)
+{
+	struct tmem_window *window =
+		find(shim, pool, oid, index, window_hash(shim, pool, oid, index));
+	bool absent = tmem_summary_absent(shim, pool, oid, index);
+
+	if (window) {
+		window->used = ++shim->window_clock;
+		window->gets++;
+		if (absent)
+			set_bit_of(window->denied, index);
+	}
+	return absent;
+}
+
+bool tmem_summary_wants_presence(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+				 const struct tmem_oid *oid, uint64_t index)
+{
+	uint64_t hash = window_hash(shim, pool, oid, index);
+	const struct tmem_window *window = find(shim, pool, oid, index, hash);
+
+	if (!shim->config.summary_windows)
+		return false;
+	return !window || !window->valid ||
+	       (tmem_pool_shared(pool) && window->gets >= REFRESH_GETS);
+}
+
+void tmem_summary_put(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		      const struct tmem_oid *oid, uint64_t index)
+{
+	uint64_t hash = window_hash(shim, pool, oid, index);
+	struct tmem_window *window = find(shim, pool, oid, index, hash);
+
+	if (!window && !tmem_pool_shared(pool)) {
+		bool first = !filter_has(shim, hash) && !pool->unknown_puts;
+
+		filter_add(shim, hash);
+		window = make(shim, pool, oid, index, hash);
+		if (window)
+			window->valid = first;
+	}
+	if (window)
+		set_bit_of(window->present, index);
+}
+
+void tmem_summary_gone(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		       const struct tmem_oid *oid, uint64_t index, bool missed)
+{
+	struct tmem_window *window =
+		find(shim, pool, oid, index, window_hash(shim, pool, oid, index));
+
+	if (!window)
+		return;
+	/* the host has dropped pages: which, its next bitmap says */
+	if (missed && bit_of(window->present, index))
+		window->valid = false;
+	window->present[(index & WINDOW_MASK) >> 6] &= ~(1ull << (index & 63));
+}
+
+void tmem_summary_presence(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			   const struct tmem_oid *oid, uint64_t index, const uint64_t *bitmap)
+{
+	uint64_t hash = window_hash(shim, pool, oid, index);
+	struct tmem_window *window = find(shim, pool, oid, index, hash);
+
+	TMEM_COUNT(shim, presence_bitmaps);
+	if (!window)
+		window = make(shim, pool, oid, index, hash);
+	if (!window)
+		return;
+	memcpy(window->present, bitmap, sizeof(window->present));
+	memset(window->denied, 0, sizeof(window->denied));
+	window->gets = 0;
+	window->valid = true;
+}
+
+void tmem_summary_reset(struct tmem_shim *shim)
+{
+	for (uint32_t i = 0; i < shim->config.summary_windows; i++)
+		shim->windows[i].pool = TMEM_NO_HOST_POOL;
+	memset(shim->filter, 0, shim->config.summary_filter_bits / 8);
+	shim->filter_set = 0;
+}
