@@ -321,22 +321,24 @@ static inline void tmem_queue_overtake(struct tmem_shim *shim)
  */
 
 /* Registers an unfinished request, and makes it one of @entry's. */
-void tmem_request_begin(struct tmem_shim *shim, struct tmem_shim_request *request,
-			uint64_t timeout_ms);
-void tmem_request_attach(struct tmem_shim *shim, struct tmem_shim_request *request,
-			 uint64_t position, uint32_t state);
-void tmem_request_wait_for_room(struct tmem_shim *shim, struct tmem_shim_request *request);
+void tmem_shim_request_begin(struct tmem_shim *shim, struct tmem_shim_request *request,
+			     uint64_t timeout_ms);
+void tmem_shim_request_attach(struct tmem_shim *shim, struct tmem_shim_request *request,
+			      uint64_t position, uint32_t state);
+void tmem_shim_request_wait_for_room(struct tmem_shim *shim, struct tmem_shim_request *request);
 /* Takes it off whatever it hangs on. */
-void tmem_request_detach(struct tmem_shim *shim, struct tmem_shim_request *request);
-void tmem_request_finish(struct tmem_shim *shim, struct tmem_shim_request *request, int result);
-void tmem_request_finish_all(struct tmem_shim *shim, struct tmem_entry *entry, int result);
+void tmem_shim_request_detach(struct tmem_shim *shim, struct tmem_shim_request *request);
+void tmem_shim_request_finish(struct tmem_shim *shim, struct tmem_shim_request *request,
+			      int result);
+void tmem_shim_request_finish_all(struct tmem_shim *shim, struct tmem_entry *entry, int result);
 /* Those that wait for something of pool @pool (an id) to be known; @op 0: any. */
-void tmem_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t op, int result);
+void tmem_shim_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t op,
+				      int result);
 /* Its deadline has passed. */
-void tmem_request_expire(struct tmem_shim *shim, struct tmem_shim_request *request);
-void tmem_requests_expire(struct tmem_shim *shim, uint64_t now_ns);
+void tmem_shim_request_expire(struct tmem_shim *shim, struct tmem_shim_request *request);
+void tmem_shim_requests_expire(struct tmem_shim *shim, uint64_t now_ns);
 /* The nearest deadline. */
-uint64_t tmem_requests_next(const struct tmem_shim *shim);
+uint64_t tmem_shim_requests_next(const struct tmem_shim *shim);
 
 /* ---- operations: put.c, get.c, flush.c ---------------------------------------------------------
  */
@@ -355,7 +357,7 @@ int tmem_flush_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, uint8_
 bool tmem_flush_handle(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		       const struct tmem_oid *oid, uint64_t index);
 /* A request of the room list gets its turn: false if there still is none. */
-bool tmem_request_retry(struct tmem_shim *shim, struct tmem_shim_request *request);
+bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *request);
 
 /* ---- owed.c (N) ---------------------------------------------------------------------------------
  */
@@ -494,23 +496,23 @@ void tmem_pools_told(struct tmem_shim *shim);
 void tmem_pools_epoch(struct tmem_shim *shim, bool rejoin, bool kept);
 void tmem_pool_lost(struct tmem_shim *shim, struct tmem_shim_pool *pool);
 
-/* ---- session.c
+/* ---- link.c
  * -------------------------------------------------------------------------------------------- */
 
 /* Everything that may go on now that something has changed: owed flushes, those who wait for room,
  * pools; and the pump is woken if there is something to send. */
 void tmem_shim_advance(struct tmem_shim *shim);
 /* The stream is not to be used any more. */
-void tmem_session_broken(struct tmem_shim *shim, int code);
+void tmem_link_broken(struct tmem_shim *shim, int code);
 /* The session can not be resumed. @told: the host knows, and has emptied the shared pools. */
-void tmem_session_over(struct tmem_shim *shim, bool told);
+void tmem_link_over(struct tmem_shim *shim, bool told);
 /* The host has lost the persistent pages: every load is told. */
-void tmem_session_lost(struct tmem_shim *shim);
-void tmem_session_say_hello(struct tmem_shim *shim);
-void tmem_session_hello_reply(struct tmem_shim *shim, const struct tmem_message *message,
-			      const void *payload);
-void tmem_session_start_reply(struct tmem_shim *shim, const struct tmem_message *message);
-void tmem_session_bye(struct tmem_shim *shim, int reason);
+void tmem_link_lost(struct tmem_shim *shim);
+void tmem_link_say_hello(struct tmem_shim *shim);
+void tmem_link_hello_reply(struct tmem_shim *shim, const struct tmem_message *message,
+			   const void *payload);
+void tmem_link_start_reply(struct tmem_shim *shim, const struct tmem_message *message);
+void tmem_link_bye(struct tmem_shim *shim, int reason);
 
 /* ---- replay.c
  * ------------------------------------------------------------------------------------ */
@@ -532,7 +534,7 @@ void tmem_replay_epoch(struct tmem_shim *shim);
  */
 
 /* Takes one reply of the running session. False: it makes no sense. */
-bool tmem_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload);
+bool tmem_shim_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload);
 
 /* ---- output.c, input.c -------------------------------------------------------------------------
  */

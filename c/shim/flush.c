@@ -54,7 +54,7 @@ static int append(struct tmem_shim *shim, struct tmem_shim_pool *pool, uint8_t o
 	tmem_queue_overtake(shim);
 	if (!request)
 		return TMEM_DONE;
-	tmem_request_attach(shim, request, position, TMEM_REQUEST_QUEUED);
+	tmem_shim_request_attach(shim, request, position, TMEM_REQUEST_QUEUED);
 	return TMEM_SHIM_PENDING;
 }
 
@@ -75,7 +75,7 @@ static int not_ready(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	if (!request || !tmem_pool_shared(pool) || !(leaving || pool->unacknowledged))
 		return TMEM_DONE;
 	TMEM_COUNT(shim, flush_waits);
-	tmem_request_begin(shim, request, shim->giveup_ms);
+	tmem_shim_request_begin(shim, request, shim->giveup_ms);
 	request->state = TMEM_REQUEST_LEAVE;
 	return TMEM_SHIM_PENDING;
 }
@@ -102,12 +102,12 @@ int tmem_flush_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, uint8_
 	}
 	if (request) {
 		TMEM_COUNT(shim, flush_waits);
-		tmem_request_begin(shim, request, shim->giveup_ms);
+		tmem_shim_request_begin(shim, request, shim->giveup_ms);
 	}
 	if (tmem_queue_room(shim, false, false))
 		return append(shim, pool, op, oid, index, count, request);
 	if (request) {
-		tmem_request_wait_for_room(shim, request);
+		tmem_shim_request_wait_for_room(shim, request);
 		return TMEM_SHIM_PENDING;
 	}
 	if (!TMEM_RULE(N)) {
@@ -126,22 +126,23 @@ bool tmem_flush_handle(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	return tmem_flush_begin(shim, pool, TMEM_OP_FLUSH_PAGE, oid, index, 1, NULL) == TMEM_DONE;
 }
 
-bool tmem_request_retry(struct tmem_shim *shim, struct tmem_shim_request *request)
+bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	struct tmem_shim_pool *pool = tmem_pool_find(shim, request->pool);
 	uint8_t op = (uint8_t)request->op;
 
 	if (!tmem_queue_room(shim, false, false))
 		return false;
-	tmem_request_detach(shim, request);
+	tmem_shim_request_detach(shim, request);
 	if (!pool || pool->state != TMEM_SHIM_POOL_READY) {
-		tmem_request_finish(shim, request, op == TMEM_OP_GET_PAGE ? TMEM_MISS : TMEM_DONE);
+		tmem_shim_request_finish(shim, request,
+					 op == TMEM_OP_GET_PAGE ? TMEM_MISS : TMEM_DONE);
 		return true;
 	}
 	if (op == TMEM_OP_GET_PAGE) {
 		tmem_queue_append(shim, op, tmem_pool_number(shim, pool), &request->oid,
 				  request->index, false);
-		tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+		tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 		return true;
 	}
 	/* a put waits for room only to become a flush */

@@ -38,8 +38,8 @@ static bool wait_for_ahead(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 
 	if (!position || voided(tmem_entry_at(shim, position), request->index))
 		return false;
-	tmem_request_begin(shim, request, shim->config.get_ms);
-	tmem_request_attach(shim, request, position, TMEM_REQUEST_AHEAD);
+	tmem_shim_request_begin(shim, request, shim->config.get_ms);
+	tmem_shim_request_attach(shim, request, position, TMEM_REQUEST_AHEAD);
 	return true;
 }
 
@@ -57,8 +57,8 @@ static int ask(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	shim->counters.ahead_asked += entry->count;
 	if (tmem_summary_wants_presence(shim, pool, &request->oid, request->index))
 		entry->flags |= TMEM_ENTRY_PRESENCE;
-	tmem_request_begin(shim, request, shim->config.get_ms);
-	tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	tmem_shim_request_begin(shim, request, shim->config.get_ms);
+	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 	return TMEM_SHIM_PENDING;
 }
 
@@ -74,19 +74,19 @@ static int begin_load(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	if (tmem_owed_covers(shim, pool, &request->oid, request->index))
 		return miss(&shim->counters.gets_flushed);
 	request->is_load = 1;
-	tmem_request_begin(shim, request, TMEM_NEVER);
+	tmem_shim_request_begin(shim, request, TMEM_NEVER);
 	TMEM_COUNT(shim, round_trips);
 	if (shim->state != TMEM_SHIM_RUNNING) {
 		TMEM_COUNT(shim, loads_waited);
 		tmem_shim_tell(shim, TMEM_SHIM_LOAD_WAITS, (int64_t)request->index);
 	}
 	if (!tmem_queue_room(shim, false, false)) {
-		tmem_request_wait_for_room(shim, request);
+		tmem_shim_request_wait_for_room(shim, request);
 		return TMEM_SHIM_PENDING;
 	}
 	tmem_queue_append(shim, TMEM_OP_GET_PAGE, tmem_pool_number(shim, pool), &request->oid,
 			  request->index, false);
-	tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 	return TMEM_SHIM_PENDING;
 }
 

@@ -15,24 +15,24 @@ static bool take_message(struct tmem_shim *shim, const struct tmem_message *mess
 	shim->heard_ns = tmem_shim_now(shim);
 	switch (message->op) {
 	case TMEM_OP_HELLO:
-		tmem_session_hello_reply(shim, message, payload);
+		tmem_link_hello_reply(shim, message, payload);
 		return true;
 	case TMEM_OP_START:
-		tmem_session_start_reply(shim, message);
+		tmem_link_start_reply(shim, message);
 		take_token(shim, message);
 		return true;
 	case TMEM_OP_BYE:
-		tmem_session_bye(shim, message->status);
+		tmem_link_bye(shim, message->status);
 		return false;
 	default:
 		if (shim->state != TMEM_SHIM_RUNNING)
 			return true;
 		take_token(shim, message);
-		if (tmem_reply(shim, message, payload))
+		if (tmem_shim_reply(shim, message, payload))
 			return true;
 		TMEM_COUNT(shim, bad_messages);
 		tmem_shim_tell(shim, TMEM_SHIM_BAD_MESSAGE, message->op);
-		tmem_session_broken(shim, TMEM_EPROTO);
+		tmem_link_broken(shim, TMEM_EPROTO);
 		return false;
 	}
 }
@@ -54,7 +54,7 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 			break;
 		if (found == TMEM_WIRE_DAMAGED) {
 			TMEM_COUNT(shim, bad_messages);
-			tmem_session_broken(shim, TMEM_EILSEQ);
+			tmem_link_broken(shim, TMEM_EILSEQ);
 			return -1;
 		}
 		if (!take_message(shim, &message, payload))

@@ -8,8 +8,8 @@ static int begin_stat(struct tmem_shim *shim, struct tmem_shim_request *request)
 	if (shim->state != TMEM_SHIM_RUNNING || !tmem_queue_room(shim, false, false))
 		return TMEM_EAGAIN;
 	tmem_queue_append(shim, TMEM_OP_STAT, shim->config.pools, NULL, 0, false);
-	tmem_request_begin(shim, request, shim->giveup_ms);
-	tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	tmem_shim_request_begin(shim, request, shim->giveup_ms);
+	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 	return TMEM_SHIM_PENDING;
 }
 
@@ -185,8 +185,9 @@ void tmem_shim_end(struct tmem_shim *shim)
 
 	shim->ending = true;
 	while (shim->active)
-		tmem_request_finish(shim, shim->active,
-				    shim->active->op == TMEM_OP_GET_PAGE ? TMEM_MISS : TMEM_DONE);
+		tmem_shim_request_finish(shim, shim->active,
+					 shim->active->op == TMEM_OP_GET_PAGE ? TMEM_MISS
+									      : TMEM_DONE);
 	if (shim->state != TMEM_SHIM_RUNNING)
 		shim->state = TMEM_SHIM_ENDED;
 	shim->wake_wanted = true;

@@ -182,14 +182,14 @@ void tmem_shim_opened(struct tmem_shim *shim)
 	unsigned long flags = tmem_shim_lock(shim);
 
 	if (shim->state != TMEM_SHIM_CLOSED)
-		tmem_session_broken(shim, TMEM_ECONNRESET);
+		tmem_link_broken(shim, TMEM_ECONNRESET);
 	shim->reopen_wanted = false;
 	shim->output_bytes = shim->returned_bytes = shim->control_end = 0;
 	for (uint64_t position = shim->returned; position < shim->taken; position++)
 		tmem_entry_at(shim, position)->end_bytes = 0;
 	tmem_shim_returned(shim);
 	if (shim->state == TMEM_SHIM_CLOSED)
-		tmem_session_say_hello(shim);
+		tmem_link_say_hello(shim);
 	tmem_shim_unlock(shim, flags);
 }
 
@@ -197,7 +197,7 @@ void tmem_shim_closed(struct tmem_shim *shim)
 {
 	unsigned long flags = tmem_shim_lock(shim);
 
-	tmem_session_broken(shim, TMEM_ECONNRESET);
+	tmem_link_broken(shim, TMEM_ECONNRESET);
 	shim->reopen_wanted = false;
 	tmem_shim_unlock(shim, flags);
 }

@@ -220,8 +220,8 @@ void tmem_pool_made(struct tmem_shim *shim, const struct tmem_entry *entry,
 		pool->retry_ns =
 			worth_retrying(reply->status) ? tmem_shim_now(shim) + RETRY_NS : TMEM_NEVER;
 	}
-	tmem_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL,
-				    made ? TMEM_DONE : reply->status);
+	tmem_shim_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL,
+					 made ? TMEM_DONE : reply->status);
 }
 
 /* ---- leaving
@@ -238,7 +238,7 @@ int tmem_pool_destroy_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		return TMEM_ENODEV;
 	tmem_landing_drop_pool(shim, pool);
 	tmem_owed_forget(shim, pool);
-	tmem_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL, TMEM_ENODEV);
+	tmem_shim_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL, TMEM_ENODEV);
 	pool->state = TMEM_SHIM_POOL_LEAVING;
 	waits = waits || pool->unacknowledged;
 	if (before == TMEM_SHIM_POOL_READY)
@@ -248,14 +248,15 @@ int tmem_pool_destroy_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	if (!waits || !request)
 		return TMEM_DONE;
 	TMEM_COUNT(shim, flush_waits);
-	tmem_request_begin(shim, request, shim->giveup_ms);
+	tmem_shim_request_begin(shim, request, shim->giveup_ms);
 	request->state = TMEM_REQUEST_LEAVE;
 	return TMEM_SHIM_PENDING;
 }
 
 void tmem_pool_left(struct tmem_shim *shim, struct tmem_shim_pool *pool, int result)
 {
-	tmem_request_finish_waiters(shim, pool->id, 0, result == TMEM_MISS ? TMEM_DONE : result);
+	tmem_shim_request_finish_waiters(shim, pool->id, 0,
+					 result == TMEM_MISS ? TMEM_DONE : result);
 	free_place(shim, pool);
 }
 
@@ -336,7 +337,7 @@ void tmem_pools_told(struct tmem_shim *shim)
 		if (pool->state == TMEM_SHIM_POOL_LEAVING)
 			tmem_pool_left(shim, pool, TMEM_DONE);
 		else
-			tmem_request_finish_waiters(shim, pool->id, 0, TMEM_DONE);
+			tmem_shim_request_finish_waiters(shim, pool->id, 0, TMEM_DONE);
 	}
 	tmem_own_reset(shim);
 }
@@ -360,8 +361,8 @@ void tmem_pools_epoch(struct tmem_shim *shim, bool rejoin, bool kept)
 		    pool->wanted & TMEM_POOL_SHARED)
 			pool->state = TMEM_SHIM_POOL_STAYS_OUT;
 		if (pool->state == TMEM_SHIM_POOL_STAYS_OUT)
-			tmem_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL,
-						    TMEM_ETIMEDOUT);
+			tmem_shim_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL,
+							 TMEM_ETIMEDOUT);
 	}
 }
 
@@ -398,7 +399,7 @@ int tmem_shim_pool_wait(struct tmem_shim *shim, uint32_t id, uint32_t timeout_ms
 		result = pool->refused;
 	if (result == TMEM_SHIM_PENDING) {
 		tmem_platform_done_init(&request.done);
-		tmem_request_begin(shim, &request, timeout_ms);
+		tmem_shim_request_begin(shim, &request, timeout_ms);
 		request.state = TMEM_REQUEST_LEAVE;
 	}
 	tmem_shim_unlock(shim, irq);

@@ -19,9 +19,9 @@ static int refuse(struct tmem_shim *shim, struct tmem_shim_pool *pool, const str
 		return TMEM_EAGAIN;
 	if (!request)
 		return TMEM_EINVAL;
-	tmem_request_begin(shim, request, TMEM_NEVER);
+	tmem_shim_request_begin(shim, request, TMEM_NEVER);
 	request->outcome = TMEM_EAGAIN;
-	tmem_request_wait_for_room(shim, request);
+	tmem_shim_request_wait_for_room(shim, request);
 	return TMEM_SHIM_PENDING;
 }
 
@@ -83,7 +83,7 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 		tmem_own_put(shim, pool, oid, shim->head - 1);
 	if (!request)
 		return TMEM_DONE;
-	tmem_request_begin(shim, request, shim->config.get_ms);
-	tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	tmem_shim_request_begin(shim, request, shim->config.get_ms);
+	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 	return TMEM_SHIM_PENDING;
 }

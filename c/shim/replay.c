@@ -75,13 +75,13 @@ static void release(struct tmem_shim *shim, struct tmem_entry *entry, bool told)
 		struct tmem_shim_request *request = entry->requests;
 
 		if (entry->op == TMEM_OP_GET_PAGE)
-			tmem_request_finish(shim, request, TMEM_MISS);
+			tmem_shim_request_finish(shim, request, TMEM_MISS);
 		else if (entry->op == TMEM_OP_PUT_PAGE)
-			tmem_request_finish(shim, request, TMEM_EAGAIN);
+			tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 		else if (told || !pool || !tmem_pool_shared(pool))
-			tmem_request_finish(shim, request, TMEM_DONE);
+			tmem_shim_request_finish(shim, request, TMEM_DONE);
 		else
-			tmem_request_detach(shim, request);
+			tmem_shim_request_detach(shim, request);
 	}
 }
 
@@ -113,9 +113,9 @@ void tmem_replay_over(struct tmem_shim *shim, bool told)
 		if (pool && tmem_pool_persistent(pool))
 			continue;
 		if (told || !pool || !tmem_pool_shared(pool))
-			tmem_request_finish(shim, request, TMEM_DONE);
+			tmem_shim_request_finish(shim, request, TMEM_DONE);
 		else
-			tmem_request_detach(shim, request);
+			tmem_shim_request_detach(shim, request);
 	}
 	rewind(shim);
 	tmem_queue_trim(shim);
@@ -129,17 +129,17 @@ void tmem_replay_lost(struct tmem_shim *shim)
 		struct tmem_entry *entry = tmem_entry_at(shim, position);
 
 		if (keeps(shim, entry) && entry->op != TMEM_OP_NONE) {
-			tmem_request_finish_all(shim, entry,
-						entry->op == TMEM_OP_GET_PAGE ? TMEM_EUCLEAN
-									      : TMEM_DONE);
+			tmem_shim_request_finish_all(shim, entry,
+						     entry->op == TMEM_OP_GET_PAGE ? TMEM_EUCLEAN
+										   : TMEM_DONE);
 			tmem_queue_drop(shim, entry);
 		}
 	}
 	for (; request; request = next) {
 		next = request->active_next;
 		if (request->state == TMEM_REQUEST_ROOM)
-			tmem_request_finish(shim, request,
-					    request->is_load ? TMEM_EUCLEAN : TMEM_DONE);
+			tmem_shim_request_finish(shim, request,
+						 request->is_load ? TMEM_EUCLEAN : TMEM_DONE);
 	}
 }
 

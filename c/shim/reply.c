@@ -56,7 +56,7 @@ static void answer_simple(struct tmem_shim *shim, uint64_t position, int status)
 	} else {
 		flushed(shim, entry, position);
 	}
-	tmem_request_finish_all(shim, entry, status);
+	tmem_shim_request_finish_all(shim, entry, status);
 	done_with(shim, position);
 }
 
@@ -67,7 +67,7 @@ static void finish_get(struct tmem_shim *shim, struct tmem_shim_request *request
 {
 	if (page)
 		tmem_platform_page_write(request->page, page);
-	tmem_request_finish(shim, request, page ? TMEM_DONE : TMEM_MISS);
+	tmem_shim_request_finish(shim, request, page ? TMEM_DONE : TMEM_MISS);
 }
 
 /* Who waits for page @index of the entry. */
@@ -94,7 +94,7 @@ static void first_reply(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		if (page)
 			finish_get(shim, request, page);
 		else
-			tmem_request_finish(shim, request, status);
+			tmem_shim_request_finish(shim, request, status);
 		return;
 	}
 	if (reply->flags & TMEM_WIRE_PRESENCE)
@@ -146,14 +146,15 @@ static void end_get(struct tmem_shim *shim, struct tmem_shim_pool *pool, uint64_
 		struct tmem_shim_request *request = entry->requests;
 
 		if (tmem_queue_room(shim, false, false) && pool) {
-			tmem_request_detach(shim, request);
+			tmem_shim_request_detach(shim, request);
 			tmem_queue_append(shim, TMEM_OP_GET_PAGE, tmem_pool_number(shim, pool),
 					  &request->oid, request->index, false);
 			TMEM_COUNT(shim, round_trips);
-			tmem_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+			tmem_shim_request_attach(shim, request, shim->head - 1,
+						 TMEM_REQUEST_QUEUED);
 		} else {
 			TMEM_COUNT(shim, gets_no_room);
-			tmem_request_finish(shim, request, TMEM_MISS);
+			tmem_shim_request_finish(shim, request, TMEM_MISS);
 		}
 	}
 	done_with(shim, position);
@@ -204,7 +205,7 @@ static void answer_stat(struct tmem_shim *shim, struct tmem_entry *entry,
 	request->bytes = reply->payload_bytes;
 	if (payload)
 		memcpy(request->page, payload, reply->payload_bytes);
-	tmem_request_finish(shim, request, reply->status);
+	tmem_shim_request_finish(shim, request, reply->status);
 }
 
 static bool answer(struct tmem_shim *shim, uint64_t position, const struct tmem_message *reply,
@@ -246,7 +247,7 @@ static bool answer(struct tmem_shim *shim, uint64_t position, const struct tmem_
 	return true;
 }
 
-bool tmem_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload)
+bool tmem_shim_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload)
 {
 	uint64_t position = shim->answered;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "core.h"
 
-void tmem_request_begin(struct tmem_shim *shim, struct tmem_shim_request *request,
-			uint64_t timeout_ms)
+void tmem_shim_request_begin(struct tmem_shim *shim, struct tmem_shim_request *request,
+			     uint64_t timeout_ms)
 {
 	request->next = NULL;
 	request->active_previous = NULL;
@@ -18,8 +18,8 @@ void tmem_request_begin(struct tmem_shim *shim, struct tmem_shim_request *reques
 	shim->waiting_loads += request->is_load;
 }
 
-void tmem_request_attach(struct tmem_shim *shim, struct tmem_shim_request *request,
-			 uint64_t position, uint32_t state)
+void tmem_shim_request_attach(struct tmem_shim *shim, struct tmem_shim_request *request,
+			      uint64_t position, uint32_t state)
 {
 	struct tmem_entry *entry = tmem_entry_at(shim, position);
 
@@ -29,7 +29,7 @@ void tmem_request_attach(struct tmem_shim *shim, struct tmem_shim_request *reque
 	entry->requests = request;
 }
 
-void tmem_request_wait_for_room(struct tmem_shim *shim, struct tmem_shim_request *request)
+void tmem_shim_request_wait_for_room(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	request->state = TMEM_REQUEST_ROOM;
 	request->next = NULL;
@@ -48,7 +48,7 @@ static void unlink_from(struct tmem_shim_request **list, struct tmem_shim_reques
 	request->next = NULL;
 }
 
-void tmem_request_detach(struct tmem_shim *shim, struct tmem_shim_request *request)
+void tmem_shim_request_detach(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	if (request->state == TMEM_REQUEST_ROOM) {
 		unlink_from(&shim->room_first, request);
@@ -61,9 +61,9 @@ void tmem_request_detach(struct tmem_shim *shim, struct tmem_shim_request *reque
 	request->state = TMEM_REQUEST_LEAVE;
 }
 
-void tmem_request_finish(struct tmem_shim *shim, struct tmem_shim_request *request, int result)
+void tmem_shim_request_finish(struct tmem_shim *shim, struct tmem_shim_request *request, int result)
 {
-	tmem_request_detach(shim, request);
+	tmem_shim_request_detach(shim, request);
 	if (request->active_previous)
 		request->active_previous->active_next = request->active_next;
 	else
@@ -78,13 +78,13 @@ void tmem_request_finish(struct tmem_shim *shim, struct tmem_shim_request *reque
 	tmem_platform_done_signal(&request->done);
 }
 
-void tmem_request_finish_all(struct tmem_shim *shim, struct tmem_entry *entry, int result)
+void tmem_shim_request_finish_all(struct tmem_shim *shim, struct tmem_entry *entry, int result)
 {
 	while (entry->requests)
-		tmem_request_finish(shim, entry->requests, result);
+		tmem_shim_request_finish(shim, entry->requests, result);
 }
 
-void tmem_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t op, int result)
+void tmem_shim_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t op, int result)
 {
 	struct tmem_shim_request *request = shim->active, *next;
 
@@ -92,7 +92,7 @@ void tmem_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t 
 		next = request->active_next;
 		if (request->state == TMEM_REQUEST_LEAVE && request->pool == pool &&
 		    (!op || request->op == op))
-			tmem_request_finish(shim, request, result);
+			tmem_shim_request_finish(shim, request, result);
 	}
 }
 
@@ -102,16 +102,16 @@ static void expire_put(struct tmem_shim *shim, struct tmem_shim_request *request
 {
 	struct tmem_shim_pool *pool = tmem_pool_find(shim, request->pool);
 
-	tmem_request_detach(shim, request);
+	tmem_shim_request_detach(shim, request);
 	/* it may still be stored, so what nobody will ask for is flushed behind it */
 	if (pool && tmem_pool_persistent(pool) &&
 	    !tmem_flush_handle(shim, pool, &request->oid, request->index)) {
 		request->outcome = TMEM_EAGAIN;
-		tmem_request_wait_for_room(shim, request);
+		tmem_shim_request_wait_for_room(shim, request);
 		request->deadline_ns = TMEM_NEVER;
 		return;
 	}
-	tmem_request_finish(shim, request, TMEM_EAGAIN);
+	tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 }
 
 /* R-b: who gives up has not flushed, so the session must not go on. */
@@ -119,13 +119,13 @@ static void give_up(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	bool issued = request->state != TMEM_REQUEST_LEAVE || request->op == TMEM_OP_DESTROY_POOL;
 
-	tmem_request_finish(shim, request, TMEM_DONE);
+	tmem_shim_request_finish(shim, request, TMEM_DONE);
 	TMEM_COUNT(shim, giveups);
 	if (!issued || !shim->session || !TMEM_RULE(GIVEUP_ENDS))
 		return;
 	tmem_shim_tell(shim, TMEM_SHIM_GAVE_UP, 0);
-	tmem_session_over(shim, false);
-	tmem_session_broken(shim, TMEM_ETIMEDOUT);
+	tmem_link_over(shim, false);
+	tmem_link_broken(shim, TMEM_ETIMEDOUT);
 }
 
 static void expire_flush(struct tmem_shim *shim, struct tmem_shim_request *request)
@@ -142,22 +142,22 @@ static void expire_flush(struct tmem_shim *shim, struct tmem_shim_request *reque
 		request->deadline_ns = TMEM_NEVER;
 		return;
 	}
-	tmem_request_finish(shim, request, TMEM_DONE);
+	tmem_shim_request_finish(shim, request, TMEM_DONE);
 }
 
-void tmem_request_expire(struct tmem_shim *shim, struct tmem_shim_request *request)
+void tmem_shim_request_expire(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	switch (request->op) {
 	case TMEM_OP_GET_PAGE:
 		TMEM_COUNT(shim, gets_late);
-		tmem_request_finish(shim, request, TMEM_MISS);
+		tmem_shim_request_finish(shim, request, TMEM_MISS);
 		break;
 	case TMEM_OP_PUT_PAGE:
 		expire_put(shim, request);
 		break;
 	case TMEM_OP_STAT:
 	case TMEM_OP_NEW_POOL:
-		tmem_request_finish(shim, request, TMEM_ETIMEDOUT);
+		tmem_shim_request_finish(shim, request, TMEM_ETIMEDOUT);
 		break;
 	default:
 		expire_flush(shim, request);
@@ -165,7 +165,7 @@ void tmem_request_expire(struct tmem_shim *shim, struct tmem_shim_request *reque
 	}
 }
 
-void tmem_requests_expire(struct tmem_shim *shim, uint64_t now_ns)
+void tmem_shim_requests_expire(struct tmem_shim *shim, uint64_t now_ns)
 {
 	struct tmem_shim_request *request;
 
@@ -175,11 +175,11 @@ void tmem_requests_expire(struct tmem_shim *shim, uint64_t now_ns)
 			if (now_ns >= request->deadline_ns && TMEM_RULE(WAIT))
 				break;
 		if (request)
-			tmem_request_expire(shim, request);
+			tmem_shim_request_expire(shim, request);
 	} while (request);
 }
 
-uint64_t tmem_requests_next(const struct tmem_shim *shim)
+uint64_t tmem_shim_requests_next(const struct tmem_shim *shim)
 {
 	uint64_t next_ns = TMEM_NEVER;
 
@@ -211,7 +211,7 @@ int tmem_shim_wait(struct tmem_shim *shim, struct tmem_shim_request *request)
 		flags = tmem_shim_lock(shim);
 		now_ns = tmem_shim_now(shim);
 		if (request->state != TMEM_REQUEST_DONE && now_ns >= request->deadline_ns)
-			tmem_request_expire(shim, request);
+			tmem_shim_request_expire(shim, request);
 		if (request->state == TMEM_REQUEST_DONE) {
 			int result = request->result;
 
@@ -236,9 +236,9 @@ int tmem_shim_cancel(struct tmem_shim *shim, struct tmem_shim_request *request)
 		if (request->op == TMEM_OP_PUT_PAGE) {
 			expire_put(shim, request);
 			if (request->state != TMEM_REQUEST_DONE)
-				tmem_request_finish(shim, request, TMEM_EAGAIN);
+				tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 		} else {
-			tmem_request_finish(shim, request, TMEM_EAGAIN);
+			tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 		}
 	}
 	result = request->result;

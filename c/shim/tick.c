@@ -55,7 +55,7 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 		echo(shim, now_ns);
 	if (shim->progress_ns != TMEM_NEVER && shim->answered < shim->head) {
 		if (now_ns >= shim->progress_ns + silent_ns) {
-			tmem_session_broken(shim, TMEM_ETIMEDOUT);
+			tmem_link_broken(shim, TMEM_ETIMEDOUT);
 			return now_ns;
 		}
 		next_ns = earlier(next_ns, shim->progress_ns + silent_ns);
@@ -70,15 +70,15 @@ uint64_t tmem_shim_tick(struct tmem_shim *shim)
 	unsigned long flags = tmem_shim_lock(shim);
 	uint64_t now_ns = tmem_shim_now(shim), next_ns = TMEM_NEVER;
 
-	tmem_requests_expire(shim, now_ns);
+	tmem_shim_requests_expire(shim, now_ns);
 	if (shim->state == TMEM_SHIM_RUNNING)
 		next_ns = running(shim, now_ns);
 	if ((shim->state == TMEM_SHIM_HELLO || shim->state == TMEM_SHIM_START) &&
 	    now_ns >= shim->hello_ns)
-		tmem_session_say_hello(shim);
+		tmem_link_say_hello(shim);
 	tmem_shim_advance(shim);
 	next_ns = earlier(next_ns, shim->hello_ns);
-	next_ns = earlier(next_ns, tmem_requests_next(shim));
+	next_ns = earlier(next_ns, tmem_shim_requests_next(shim));
 	tmem_shim_unlock(shim, flags);
 	tmem_shim_reopen(shim);
 	/* what was due and could not be done waits for something to change */

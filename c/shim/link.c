@@ -13,7 +13,7 @@ void tmem_shim_advance(struct tmem_shim *shim)
 	tmem_queue_trim(shim);
 	tmem_owed_pay(shim);
 	while ((request = shim->room_first))
-		if (!tmem_request_retry(shim, request))
+		if (!tmem_shim_request_retry(shim, request))
 			break;
 	tmem_pools_ask(shim);
 	if (shim->pump_idle && (shim->control_bytes || shim->reopen_wanted ||
@@ -35,7 +35,7 @@ static void break_entry(struct tmem_shim *shim, struct tmem_entry *entry)
 	case TMEM_OP_PUT_PAGE:
 		if (!TMEM_RULE(WAIT))
 			break;
-		tmem_request_finish_all(shim, entry, TMEM_EAGAIN);
+		tmem_shim_request_finish_all(shim, entry, TMEM_EAGAIN);
 		/* the store has failed, so whatever the host made of it has to go */
 		if (persistent)
 			entry->op = TMEM_OP_FLUSH_PAGE;
@@ -47,7 +47,7 @@ static void break_entry(struct tmem_shim *shim, struct tmem_entry *entry)
 			break;
 		if (entry->requests)
 			TMEM_COUNT(shim, gets_down);
-		tmem_request_finish_all(shim, entry, TMEM_MISS);
+		tmem_shim_request_finish_all(shim, entry, TMEM_MISS);
 		tmem_queue_drop(shim, entry);
 		break;
 	case TMEM_OP_NEW_POOL:
@@ -62,7 +62,7 @@ static void break_entry(struct tmem_shim *shim, struct tmem_entry *entry)
 	case TMEM_OP_STAT:
 	case TMEM_OP_POOLS:
 	case TMEM_OP_ECHO:
-		tmem_request_finish_all(shim, entry, TMEM_EAGAIN);
+		tmem_shim_request_finish_all(shim, entry, TMEM_EAGAIN);
 		tmem_queue_drop(shim, entry);
 		break;
 	default:
@@ -70,7 +70,7 @@ static void break_entry(struct tmem_shim *shim, struct tmem_entry *entry)
 	}
 }
 
-void tmem_session_broken(struct tmem_shim *shim, int code)
+void tmem_link_broken(struct tmem_shim *shim, int code)
 {
 	bool running = shim->state == TMEM_SHIM_RUNNING;
 
@@ -102,7 +102,7 @@ void tmem_session_broken(struct tmem_shim *shim, int code)
 	tmem_shim_advance(shim);
 }
 
-void tmem_session_over(struct tmem_shim *shim, bool told)
+void tmem_link_over(struct tmem_shim *shim, bool told)
 {
 	if (shim->session || shim->epoch)
 		TMEM_COUNT(shim, sessions_over);
@@ -115,7 +115,7 @@ void tmem_session_over(struct tmem_shim *shim, bool told)
 	tmem_summary_reset(shim);
 }
 
-void tmem_session_lost(struct tmem_shim *shim)
+void tmem_link_lost(struct tmem_shim *shim)
 {
 	if (shim->had_persistent)
 		tmem_shim_tell(shim, TMEM_SHIM_LOST, 0);
@@ -126,25 +126,25 @@ void tmem_session_lost(struct tmem_shim *shim)
 			tmem_pool_lost(shim, &shim->pools[i]);
 }
 
-void tmem_session_bye(struct tmem_shim *shim, int reason)
+void tmem_link_bye(struct tmem_shim *shim, int reason)
 {
 	switch (reason) {
 	case TMEM_ETIMEDOUT:
 		tmem_shim_tell(shim, TMEM_SHIM_EXPELLED, 0);
-		tmem_session_over(shim, true);
+		tmem_link_over(shim, true);
 		break;
 	case TMEM_EUCLEAN:
 	case TMEM_ESTALE:
-		tmem_session_over(shim, true);
-		tmem_session_lost(shim);
+		tmem_link_over(shim, true);
+		tmem_link_lost(shim);
 		break;
 	case TMEM_ENODEV:
-		tmem_session_over(shim, true);
+		tmem_link_over(shim, true);
 		break;
 	default: /* to be resumed */
 		break;
 	}
-	tmem_session_broken(shim, reason);
+	tmem_link_broken(shim, reason);
 }
 
 /* ---- HELLO and START
@@ -163,7 +163,7 @@ static uint64_t after_ms(struct tmem_shim *shim, uint64_t ms)
 	return tmem_shim_now(shim) + ms * TMEM_NS_PER_MS;
 }
 
-void tmem_session_say_hello(struct tmem_shim *shim)
+void tmem_link_say_hello(struct tmem_shim *shim)
 {
 	struct tmem_message message = {.op = TMEM_OP_HELLO};
 	struct tmem_map_writer map;
@@ -245,10 +245,10 @@ static void refused(struct tmem_shim *shim, int verdict)
 	shim->last_code = verdict;
 	tmem_shim_tell(shim, TMEM_SHIM_REFUSED, verdict);
 	if (verdict == TMEM_EUCLEAN || verdict == TMEM_ESTALE) {
-		tmem_session_over(shim, true);
-		tmem_session_lost(shim);
+		tmem_link_over(shim, true);
+		tmem_link_lost(shim);
 	} else if (verdict == TMEM_ENODEV) {
-		tmem_session_over(shim, true);
+		tmem_link_over(shim, true);
 	}
 	shim->hello_ns = after_ms(shim, (uint64_t)shim->config.hello_ms * REFUSED_FACTOR);
 	shim->state = TMEM_SHIM_HELLO;
@@ -273,8 +273,8 @@ static void send_start(struct tmem_shim *shim, const struct hello *hello)
 	send_control(shim, &message, hello->key);
 }
 
-void tmem_session_hello_reply(struct tmem_shim *shim, const struct tmem_message *message,
-			      const void *payload)
+void tmem_link_hello_reply(struct tmem_shim *shim, const struct tmem_message *message,
+			   const void *payload)
 {
 	struct hello hello;
 
@@ -302,7 +302,7 @@ void tmem_session_hello_reply(struct tmem_shim *shim, const struct tmem_message 
 	shim->offered_giveup_ms = (uint32_t)hello.giveup_ms;
 	/* the host will not have it again, but does not know that we know before START */
 	if (!shim->offer_resumes && shim->session)
-		tmem_session_over(shim, false);
+		tmem_link_over(shim, false);
 	send_start(shim, &hello);
 }
 
@@ -325,7 +325,7 @@ static void begin(struct tmem_shim *shim)
 	tmem_decoder_begin(&shim->decoder, shim->session, shim->key);
 }
 
-void tmem_session_start_reply(struct tmem_shim *shim, const struct tmem_message *message)
+void tmem_link_start_reply(struct tmem_shim *shim, const struct tmem_message *message)
 {
 	uint32_t replayed;
 
@@ -349,7 +349,7 @@ void tmem_session_start_reply(struct tmem_shim *shim, const struct tmem_message 
 		tmem_shim_tell(shim, TMEM_SHIM_RESUMED, replayed);
 	} else {
 		if (!shim->offer_keeps_pools)
-			tmem_session_lost(shim);
+			tmem_link_lost(shim);
 		tmem_replay_epoch(shim);
 		tmem_pools_epoch(shim, shim->offer_rejoin, shim->offer_keeps_pools);
 		shim->confirmed = 0;
