@@ -12,10 +12,27 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import shtab
+
 from tmem_host.bench import BenchError
-from tmem_host.cli import arena, bench, kernel, vm
+from tmem_host.cli import arena, auth, bench, clients, host, kernel, serve, top, vm
+from tmem_host.control import ControlError
 from tmem_host.native import TmemError
 from tmem_host.provision import ProvisionError
+from tmem_host.service.settings import ConfigError
+
+# In the order in which `tmem --help` lists them.
+COMMANDS = (
+    serve,
+    clients,
+    auth,
+    host,
+    top,
+    vm,
+    kernel,
+    arena,
+    bench,
+)
 
 
 class _PrintVersion(argparse.Action):
@@ -29,16 +46,17 @@ class _PrintVersion(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
-    top = argparse.ArgumentParser(
+    whole = argparse.ArgumentParser(
         prog="tmem", description="Transcendent memory for KVM: the operator's tool."
     )
-    top.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    arena.add_parser(commands)
-    bench.add_parser(commands)
-    kernel.add_parser(commands)
-    vm.add_parser(commands)
-    return top
+    whole.add_argument("--version", action=_PrintVersion, nargs=0, help="print it and exit")
+    shtab.add_argument_to(
+        whole, "--print-completion", help="print the completion script of a shell and exit"
+    )
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except (TmemError, BenchError, ProvisionError) as error:
+    except (TmemError, BenchError, ConfigError, ControlError, ProvisionError) as error:
         print(f"tmem: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

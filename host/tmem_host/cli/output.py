@@ -27,3 +27,13 @@ def table(rows: Iterable[tuple[str, str]]) -> str:
     listed = list(rows)
     width = max(len(name) for name, _ in listed)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in listed)
+
+
+def columns(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table with a head; each column as wide as its widest cell."""
+    listed = [heads, *rows]
+    widths = [max(len(row[column]) for row in listed) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in listed
+    )

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Brings the service up, keeps it going, takes it down."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tmem_host.control.errors import CallRefused
+from tmem_host.control.paths import SYSTEM_SOCKET, user_run_directory
+from tmem_host.native import Engine, Scrubber, Server, ShrinkReport, TmemError
+from tmem_host.service import pressure
+from tmem_host.service.channels import Channel, Channels
+from tmem_host.service.config import ClientConfig, Config, load
+from tmem_host.service.control import ControlSocket
+from tmem_host.service.dispatch import Dispatcher
+from tmem_host.service.journal import Journal
+from tmem_host.service.methods import Methods
+from tmem_host.service.notify import notify, watchdog_seconds
+from tmem_host.service.reload import restart_keys
+from tmem_host.service.settings import ConfigError
+
+logger = logging.getLogger("tmem.service")
+
+
+class Service:
+    """One service: run() until told to stop."""
+
+    def __init__(self, config: Config, started: Callable[[], None] = lambda: None) -> None:
+        self.config = config
+        self.journal = Journal()
+        self._started = started
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT. TmemError, OSError: it could not be brought up."""
+        self._loop = asyncio.get_running_loop()
+        self._stop_asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop_asked.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        for folder in (self.config.arena.path.parent, self.config.state_directory):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            self._engine = stack.enter_context(self._open_engine())
+            self._server = self._open_server()
+            stack.callback(self._close_server)
+            self._channels = Channels(self._server, self.config.state_directory)
+            self._open_channels()
+            if self.config.arena.scrub:
+                stack.enter_context(Scrubber(self._engine))
+            await self._serve()
+
+    async def _serve(self) -> None:
+        methods = Methods(self._engine, self._server, self._channels, self.journal, self._about())
+        self._dispatcher = Dispatcher(methods)
+        path = self.config.control.socket or default_control_socket()
+        control = ControlSocket(path, self.config.control.group, self._call, self.journal)
+        await control.start()
+        self._watch()
+        watchdog = asyncio.create_task(_feed_watchdog())
+        notify("READY=1", f"STATUS=serving {self.config.arena.path}")
+        logger.info("serving arena=%s control=%s", self.config.arena.path, path)
+        self._started()
+        try:
+            await self._stop_asked.wait()
+        finally:
+            notify("STOPPING=1")
+            logger.info("stopping")
+            watchdog.cancel()
+            self._stopping.set()
+            await control.stop()
+            for thread in self._threads:
+                await asyncio.to_thread(thread.join)
+
+    # ---- bringing up ---------------------------------------------------------------------
+
+    def _open_engine(self) -> Engine:
+        arena = self.config.arena
+        engine = Engine(
+            arena.path, budget_bytes=arena.budget, max_bytes=arena.max, extent_bytes=arena.extent
+        )
+        engine.set_policy(eviction=arena.eviction, admission=arena.admission)
+        if arena.shared_auth_all:
+            engine.shared_auth_all = True
+        found = engine.recovery()
+        logger.info("arena opened pages=%d damaged=%d", found.pages, found.damaged_records)
+        return engine
+
+    def _open_server(self) -> Server:
+        server = self.config.server
+        return Server(
+            self._engine,
+            self.config.state_directory / "sessions",
+            workers=server.workers,
+            lease_ms=server.lease,
+            expel_ms=server.expel,
+            giveup_ms=server.giveup,
+        )
+
+    def _close_server(self) -> None:
+        self._server.stop(self.config.server.patience)
+
+    def _open_channels(self) -> None:
+        for name, client in self.config.clients.items():
+            self._open_client(name, client)
+        for problem in self._channels.open_kept():
+            self.journal.add("channel-failed", problem)
+
+    def _open_client(self, name: str, client: ClientConfig) -> None:
+        self._channels.open(configured_channel(name, client))
+        found = self._engine.find_client(name)
+        found.set(
+            weight=client.weight,
+            cap_bytes=client.cap,
+            persistent_quota_bytes=client.persistent_quota,
+            encoding=client.encoding,
+            zstd_level=client.zstd_level,
+            dedup=client.dedup,
+            trust_group=client.trust_group,
+        )
+        for shared in client.uuids:
+            found.auth_add(shared)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "version": importlib.metadata.version("kvm-tmem"),
+            "pid": os.getpid(),
+            "arena": str(self.config.arena.path),
+            "config": str(self.config.source) if self.config.source else None,
+        }
+
+    # ---- while it serves -----------------------------------------------------------------
+
+    async def _call(self, name: str, arguments: dict[str, Any]) -> Any:
+        try:
+            return await asyncio.to_thread(self._dispatcher.call, name, arguments)
+        except CallRefused:
+            raise
+        except (TmemError, OverflowError) as error:
+            raise CallRefused(str(error), "failed") from None
+        except Exception:
+            logger.exception("method %s failed", name)
+            raise CallRefused(f"{name} failed; the service's log says why", "failed") from None
+
+    def _watch(self) -> None:
+        self._spawn("tmem-events", self._follow_events)
+        if self.config.pressure.enabled:
+            self._spawn("tmem-pressure", self._follow_pressure)
+
+    def _spawn(self, name: str, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _tell(self, kind: str, text: str, client: str | None = None) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self.journal.add, kind, text, client)
+
+    def _follow_events(self) -> None:
+        while not self._stopping.is_set():
+            event = self._server.next_event(timeout_ms=500)
+            if event is not None:
+                kind = event.kind.name.lower().replace("_", "-")
+                self._tell(kind, event.detail or f"code {event.code}", event.client or None)
+
+    def _follow_pressure(self) -> None:
+        def tell(text: str, report: ShrinkReport | None) -> None:
+            given = f"; {report.returned_bytes >> 10} KiB were given back" if report else ""
+            self._tell("pressure", text + given)
+
+        pressure.watch(self._engine, self.config, self._stopping.is_set, time.monotonic, tell)
+
+    # ---- SIGHUP --------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        if self.config.source is None:
+            self.journal.add("reload", "there is no configuration file to read again")
+            return
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            new = load(self.config.source)
+            self._take(new)
+        except (ConfigError, TmemError, OSError) as error:
+            self.journal.add("reload", f"nothing more was taken over: {error}")
+        notify("READY=1")
+
+    def _take(self, new: Config) -> None:
+        old, self.config = self.config, new
+        logging.getLogger("tmem").setLevel(new.log_level.upper())
+        if new.arena.budget != old.arena.budget:
+            self._engine.set_budget(new.arena.budget)
+        self._engine.set_policy(eviction=new.arena.eviction, admission=new.arena.admission)
+        if new.arena.shared_auth_all != old.arena.shared_auth_all:
+            self._engine.shared_auth_all = new.arena.shared_auth_all
+        for name, client in old.clients.items():
+            if configured_channel(name, client) not in [
+                configured_channel(*item) for item in new.clients.items()
+            ]:
+                self._channels.close(configured_channel(name, client))
+        for name, client in new.clients.items():
+            self._open_client(name, client)
+        later = restart_keys(old, new)
+        self.journal.add(
+            "reload", f"at the next start: {', '.join(later)}" if later else "everything taken over"
+        )
+
+
+def configured_channel(name: str, client: ClientConfig) -> Channel:
+    """The channel that a section of the configuration asks for."""
+    return Channel(
+        name,
+        str(client.listen or client.connect),
+        client.listen is not None,
+        client.mode,
+        client.peer_uid,
+    )
+
+
+def default_control_socket() -> Path:
+    """Where a service of this user listens when its configuration does not say."""
+    return SYSTEM_SOCKET if os.getuid() == 0 else user_run_directory() / "control.sock"
+
+
+async def _feed_watchdog() -> None:
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Host pressure: when the host runs short of memory, the arena gives some back.
+
+Signs of pressure: the kernel's PSI trigger of memory (of the host, and of the service's own cgroup
+if it has one), the cgroup's memory.high or memory.max coming near, MemAvailable below a limit. Each
+sign lowers the budget by one step, not below the floor; after a calm time one step is taken back.
+What to do is decided by Pressure, which knows no files; what the kernel says is read by Signs.
+"""
+
+import contextlib
+import os
+import select
+from collections.abc import Callable
+from pathlib import Path
+
+from tmem_host.native import Engine, ShrinkReport
+from tmem_host.service.config import Config, PressureConfig
+
+# A limit of the cgroup is near when less than this share of it is left.
+NEAR_SHARE = 0.05
+
+
+class Pressure:
+    """The control law. `budget` is what the arena may hold now; times are seconds of one clock."""
+
+    def __init__(self, config: PressureConfig, wanted_bytes: int, now: float) -> None:
+        self.config = config
+        self.wanted_bytes = wanted_bytes
+        self.budget_bytes = wanted_bytes
+        self._changed = now
+
+    def pressed(self, now: float) -> int:
+        """A sign of pressure: the new budget."""
+        step = max(int(self.wanted_bytes * self.config.step), 1)
+        floor = min(self.config.floor, self.wanted_bytes)
+        self.budget_bytes = max(self.budget_bytes - step, floor)
+        self._changed = now
+        return self.budget_bytes
+
+    def calm(self, now: float) -> int | None:
+        """No sign of pressure: the new budget, once the calm has lasted; else None."""
+        if self.budget_bytes >= self.wanted_bytes:
+            return None
+        if now - self._changed < self.config.calm / 1000:
+            return None
+        step = max(int(self.wanted_bytes * self.config.step), 1)
+        self.budget_bytes = min(self.budget_bytes + step, self.wanted_bytes)
+        self._changed = now
+        return self.budget_bytes
+
+
+class Signs:
+    """Reads the signs. `proc` and `cgroup` are folders, so that tests can write them."""
+
+    def __init__(
+        self,
+        config: PressureConfig,
+        proc: Path = Path("/proc"),
+        cgroup: Path | None = None,
+    ) -> None:
+        self._config = config
+        self._proc = proc
+        self._cgroup = own_cgroup(proc) if cgroup is None else cgroup
+        self._triggers: list[int] = []
+
+    def open_triggers(self) -> list[str]:
+        """Asks the kernel to tell of stalls; returns the files that it could be asked at. A kernel
+        without PSI, or one that does not let us, leaves the other signs."""
+        window_us = self._config.psi_window * 1000
+        order = f"some {int(window_us * self._config.psi_share)} {window_us}\0".encode()
+        found = []
+        for file in (self._proc / "pressure" / "memory", self._cgroup / "memory.pressure"):
+            with contextlib.suppress(OSError):
+                trigger = os.open(file, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    os.write(trigger, order)
+                except OSError:
+                    os.close(trigger)
+                    raise
+                self._triggers.append(trigger)
+                found.append(str(file))
+        return found
+
+    def close(self) -> None:
+        for trigger in self._triggers:
+            os.close(trigger)
+        self._triggers.clear()
+
+    def wait(self, seconds: float) -> str | None:
+        """Waits for a sign, at most so long; returns it in words, or None."""
+        poll = select.poll()
+        for trigger in self._triggers:
+            poll.register(trigger, select.POLLPRI)
+        for _, event in poll.poll(seconds * 1000):
+            if event & select.POLLPRI:
+                return "tasks wait for memory (PSI)"
+        return self.look()
+
+    def look(self) -> str | None:
+        """The signs that are looked at rather than waited for."""
+        limit = self._config.available_min
+        if limit and (available := available_bytes(self._proc)) < limit:
+            return f"MemAvailable is {available >> 20} MiB"
+        current = _number(self._cgroup / "memory.current")
+        for name in ("memory.high", "memory.max"):
+            most = _number(self._cgroup / name)
+            if current is not None and most is not None and current > most * (1 - NEAR_SHARE):
+                return f"{current >> 20} MiB of {name} {most >> 20} MiB are used"
+        return None
+
+
+def available_bytes(proc: Path = Path("/proc")) -> int:
+    """MemAvailable. OSError or ValueError when the kernel does not tell."""
+    for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"{proc}/meminfo has no MemAvailable")
+
+
+def own_cgroup(proc: Path = Path("/proc")) -> Path:
+    """The folder of this process's cgroup (version 2); one that is not there if it has none."""
+    with contextlib.suppress(OSError):
+        for line in (proc / "self" / "cgroup").read_text(encoding="ascii").splitlines():
+            if line.startswith("0::"):
+                return Path("/sys/fs/cgroup") / line[3:].strip().lstrip("/")
+    return Path("/nonexistent")
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):  # "max" is no limit
+        return None
+
+
+def watch(
+    engine: Engine,
+    config: Config,
+    stopped: Callable[[], bool],
+    clock: Callable[[], float],
+    tell: Callable[[str, ShrinkReport | None], None],
+) -> None:
+    """The watching thread: until `stopped`, lowers and raises the engine's budget, and tells what
+    it did (with the report of a shrink)."""
+    signs = Signs(config.pressure)
+    files = signs.open_triggers()
+    tell(
+        f"pressure is watched at {', '.join(files) or 'cgroup limits and MemAvailable only'}", None
+    )
+    law = Pressure(config.pressure, config.arena.budget, clock())
+    try:
+        while not stopped():
+            if sign := signs.wait(1.0):
+                before = law.budget_bytes
+                if (budget := law.pressed(clock())) < before:
+                    report = engine.set_budget(budget)
+                    tell(f"{sign}: the budget is now {budget >> 20} MiB", report)
+            elif raised := law.calm(clock()):
+                engine.set_budget(raised)
+                tell(f"calm: the budget is {raised >> 20} MiB again", None)
+    finally:
+        signs.close()
