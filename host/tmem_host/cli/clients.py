@@ -137,9 +137,9 @@ def describe(client: dict[str, Any]) -> str:
             f"{client['ephemeral_pages']} ephemeral in {size(client['ephemeral_bytes'])},"
             f" {client['persistent_pages']} persistent in {size(client['persistent_bytes'])}",
         ),
-        ("weight", f"{settings['weight']}, a share of {limit(client['share_bytes'])}"),
+        ("weight", _weight(client)),
         ("cap", limit(settings["cap_bytes"])),
-        ("quota", f"{limit(settings['persistent_quota_bytes'])} of persistent pages"),
+        ("quota", limit(settings["persistent_quota_bytes"])),
         ("encoding", _encoding(settings)),
         ("may share", ", ".join(client["uuids"]) or "nothing"),
     ]
@@ -160,6 +160,13 @@ def state_words(client: dict[str, Any]) -> str:
     if cap and client["ephemeral_bytes"] + client["persistent_bytes"] > cap:
         state += ", over cap"
     return f"{state}, frozen" if client["settings"]["frozen"] else state
+
+
+def _weight(client: dict[str, Any]) -> str:
+    weight = client["settings"]["weight"]
+    return (
+        f"{weight}, a share of {size(client['share_bytes'])}" if weight else "0: no share, no limit"
+    )
 
 
 def _session(session: dict[str, Any] | None) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tmem_host.control.paths import user_run_directory
 from tmem_host.service.config import Config, load
-from tmem_host.service.daemon import Service
 
 SYSTEM_CONFIG = Path("/etc/tmem/tmem.toml")
 
@@ -41,6 +40,9 @@ def run(options: argparse.Namespace) -> int:
     if options.check:
         print(f"{config.source or 'built-in configuration'}: fine")
         return 0
+    # Only this command needs all of the service.
+    from tmem_host.service.daemon import Service  # noqa: PLC0415
+
     start_logging(config.log_level)
     try:
         asyncio.run(Service(config).run())

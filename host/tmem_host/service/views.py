@@ -3,6 +3,7 @@
 
 import dataclasses
 import enum
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,10 @@ def client_whole(server: Server, client: Client) -> dict[str, Any]:
     """Everything about a client."""
     whole = client_line(server, client)
     session = session_of(server, client.name)
-    whole["session"] = as_map(session) if session else None
+    whole["session"] = None
+    if session is not None:
+        since_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - session.since_ns
+        whole["session"] = as_map(session) | {"since_seconds": since_ns / 1e9}
     whole["uuids"] = [str(shared) for shared in client.auth_list()]
     whole["counters"] = as_map(client.counters())
     whole["pool_list"] = []
