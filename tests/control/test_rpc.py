@@ -38,7 +38,8 @@ MESSAGES = st.one_of(
 @given(st.lists(MESSAGES, max_size=6), st.integers(1, 40))
 def test_messages_come_out_as_they_went_in(messages: list[Message], piece: int) -> None:
     data = b"".join(message.pack() for message in messages)
-    decoder, found = Decoder(), []
+    decoder = Decoder()
+    found: list[Message] = []
     for at in range(0, len(data), piece):
         found += decoder.feed(data[at : at + piece])
     assert found == messages

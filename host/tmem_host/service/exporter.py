@@ -49,7 +49,7 @@ def exporter(config: MetricsConfig, collector: Collector) -> Iterator[None]:
     registry.register(collector)
     app = make_wsgi_app(registry)
     if config.socket is not None:
-        server = _UnixServer(("", 0), _QuietHandler, bind_and_activate=False)
+        server: _Server = _UnixServer(("", 0), _QuietHandler, bind_and_activate=False)
         server.socket.close()
         server.socket = listen(config.socket, 0o660)
         server.server_bind()
