@@ -3,10 +3,10 @@
 
 import re
 
-_SIZE_UNITS = {"": 1, "B": 1}
+_SIZE_UNITS: dict[str, int] = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGTP", start=1):
-    _SIZE_UNITS[f"{_letter}iB"] = _SIZE_UNITS[_letter] = 1024**_power
-    _SIZE_UNITS[f"{_letter}B"] = 1000**_power
+    _SIZE_UNITS[f"{_letter}iB"] = _SIZE_UNITS[_letter] = 1 << (10 * _power)
+    _SIZE_UNITS[f"{_letter}B"] = int(1000**_power)
 _DURATION_UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 
 
@@ -19,6 +19,8 @@ def parse_size(text: str) -> int:
     if not match or match[2] not in _SIZE_UNITS:
         raise ValueError(f"{text!r} is not a size; write for instance 4096, 64KiB or 1.5GiB")
     whole, _, fraction = match[1].partition(".")
+    scaled: int
+    rest: int
     scaled, rest = divmod(int(whole + fraction) * _SIZE_UNITS[match[2]], 10 ** len(fraction))
     if rest:
         raise ValueError(f"{text!r} is not a whole number of bytes")
@@ -38,4 +40,5 @@ def parse_duration_ms(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([a-z]+)", text.strip())
     if not match or match[2] not in _DURATION_UNITS_MS:
         raise ValueError(f"{text!r} is not a duration; write for instance 250ms, 2s or 10min")
-    return int(match[1]) * _DURATION_UNITS_MS[match[2]]
+    number: int = int(match[1])
+    return number * _DURATION_UNITS_MS[match[2]]

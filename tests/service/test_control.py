@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,6 @@ class Running:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = Journal()
-        self.loop = asyncio.new_event_loop()
         self._control = ControlSocket(path, None, self._call, self.journal)
         self._thread = threading.Thread(target=self._run)
         self._ready = threading.Event()
@@ -54,19 +54,22 @@ class Running:
         return Dispatcher(Target()).call(name, arguments)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._control.start())
-        self.loop.call_soon(self._ready.set)
-        self.loop.run_forever()
-        self.loop.run_until_complete(self._control.stop())
-        self.loop.close()
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+        await self._control.start()
+        self._ready.set()
+        await self._end.wait()
+        await self._control.stop()
 
     def tell(self, *texts: str) -> None:
         for text in texts:
             self.loop.call_soon_threadsafe(self.journal.add, "test", text)
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
 
@@ -163,6 +166,8 @@ def test_the_socket_is_for_owner_and_group(running: Running) -> None:
 def test_a_socket_in_use_is_not_taken_over(running: Running) -> None:
     with pytest.raises(OSError, match="is another service running"):
         listen(running.path, 0o600)
+    with Connection(running.path) as still:
+        assert still.call("flag", on=True) is False
 
 
 def test_a_socket_that_was_left_is_replaced(tmp_path: Path) -> None:
@@ -192,11 +197,21 @@ def test_without_a_service_one_sentence_says_how_to_start_one(tmp_path: Path) ->
 
 
 def test_a_socket_without_rights_is_named(tmp_path: Path) -> None:
+    with (
+        listen(tmp_path / "s", 0o000),
+        an_ordinary_user(),
+        pytest.raises(NoService, match="may not be used"),
+    ):
+        Connection(tmp_path / "s")
+
+
+@contextmanager
+def an_ordinary_user() -> Iterator[None]:
+    """Root may use every socket."""
     user = os.geteuid()
-    with listen(tmp_path / "s", 0o000), pytest.raises(NoService, match="may not be used"):
-        try:
-            if user == 0:  # who may use every socket
-                os.seteuid(65534)
-            Connection(tmp_path / "s")
-        finally:
-            os.seteuid(user)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

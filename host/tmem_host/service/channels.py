@@ -52,14 +52,15 @@ class Channels:
         with self._lock:
             if channel in self._numbers:
                 return
-            serve = self._server.listen if channel.listen else self._server.connect
-            self._numbers[channel] = serve(
-                channel.client,
-                channel.path,
-                mode=channel.mode,
-                peer_uid=channel.peer_uid,
-                peer_pid=channel.peer_pid,
-            )
+            client, pid, uid = channel.client, channel.peer_pid, channel.peer_uid
+            if channel.listen:
+                self._numbers[channel] = self._server.listen(
+                    channel.path, client=client, mode=channel.mode, peer_pid=pid, peer_uid=uid
+                )
+            else:
+                self._numbers[channel] = self._server.connect(
+                    channel.path, client=client, peer_pid=pid, peer_uid=uid
+                )
             if channel.kept:
                 self._keep()
 

@@ -37,7 +37,7 @@ class ControlSocket:
     async def start(self) -> None:
         """Raises OSError with a sentence when the socket cannot be made."""
         listener = listen(self.path, 0o660, self._group)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        self._server = await asyncio.start_unix_server(self._accepted, sock=listener)
 
     async def stop(self) -> None:
         """Closes the socket and every connection."""
@@ -48,10 +48,18 @@ class ControlSocket:
             await asyncio.gather(*self._connections, return_exceptions=True)
             self.path.unlink(missing_ok=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
+
+        # not in the task: one that is cancelled before its first step never runs
+        def end(task: asyncio.Task[None]) -> None:
+            self._connections.discard(task)
+            writer.close()
+
+        task.add_done_callback(end)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if len(self._connections) > CONNECTIONS_MAX:
                 logger.warning("too many control connections, one was refused")
@@ -61,9 +69,6 @@ class ControlSocket:
             pass
         except BadMessage as error:
             logger.warning("control connection of %s closed: %s", peer(writer), error)
-        finally:
-            self._connections.discard(task)
-            writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         decoder = Decoder()

@@ -21,8 +21,10 @@ from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.config import ClientConfig, Config, load
 from tmem_host.service.control import ControlSocket
 from tmem_host.service.dispatch import Dispatcher
+from tmem_host.service.exporter import exporter
 from tmem_host.service.journal import Journal
 from tmem_host.service.methods import Methods
+from tmem_host.service.metrics import TmemCollector
 from tmem_host.service.notify import notify, watchdog_seconds
 from tmem_host.service.reload import restart_keys
 from tmem_host.service.settings import ConfigError
@@ -51,10 +53,12 @@ class Service:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._engine = stack.enter_context(self._open_engine())
-            self._server = self._open_server()
-            stack.callback(self._close_server)
+            self._server = stack.enter_context(self._open_server())
             self._channels = Channels(self._server, self.config.state_directory)
             self._open_channels()
+            version = self._about()["version"]
+            collector = TmemCollector(self._engine, self._server, version)
+            stack.enter_context(exporter(self.config.metrics, collector))
             if self.config.arena.scrub:
                 stack.enter_context(Scrubber(self._engine))
             await self._serve()
@@ -104,10 +108,8 @@ class Service:
             lease_ms=server.lease,
             expel_ms=server.expel,
             giveup_ms=server.giveup,
+            patience_ms=server.patience,
         )
-
-    def _close_server(self) -> None:
-        self._server.stop(self.config.server.patience)
 
     def _open_channels(self) -> None:
         for name, client in self.config.clients.items():
@@ -167,7 +169,7 @@ class Service:
 
     def _follow_events(self) -> None:
         while not self._stopping.is_set():
-            event = self._server.next_event(timeout_ms=500)
+            event = self._server.next_event(timeout_s=0.5)
             if event is not None:
                 kind = event.kind.name.lower().replace("_", "-")
                 self._tell(kind, event.detail or f"code {event.code}", event.client or None)

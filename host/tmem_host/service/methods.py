@@ -13,11 +13,11 @@ from tmem_host.native import (
     COUNTER_MEANINGS,
     Client,
     Encoding,
+    EndReason,
     Engine,
+    NoSession,
     Server,
-    SessionEnd,
     UnknownClient,
-    UnknownSession,
 )
 from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.dispatch import method
@@ -175,7 +175,7 @@ class Methods:
         """Ends the client: its channels are closed, its pages dropped, its name free. Its
         persistent pages are lost, so tools ask first."""
         found = self._client(client)
-        self._end_session(client, SessionEnd.REMOVED)
+        self._end_session(client, EndReason.REMOVED)
         self._channels.close_client(client)
         found.destroy()
         self._journal.add("client-removed", "its pages were dropped", client)
@@ -185,7 +185,7 @@ class Methods:
     def client_lost(self, client: str) -> bool:
         """Tells the client's guest that its pages are gone: who waits for one stops waiting."""
         self._client(client)
-        if not self._end_session(client, SessionEnd.LOST):
+        if not self._end_session(client, EndReason.PAGES_LOST):
             raise CallRefused(f"client {client!r} has no session", "state")
         self._journal.add("client-lost", "its guest is told that its pages are gone", client)
         return True
@@ -222,10 +222,10 @@ class Methods:
         except UnknownClient:
             raise CallRefused(f"there is no client {name!r}", "unknown") from None
 
-    def _end_session(self, name: str, reason: SessionEnd) -> bool:
+    def _end_session(self, name: str, reason: EndReason) -> bool:
         try:
             self._server.end_session(name, reason)
-        except UnknownSession:
+        except NoSession:
             return False
         return True
 

@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tmem_host.native import Client, ClientInfo, Counters, Engine, Server
+from tmem_host.native import Client, ClientInfo, Counters, Engine, Server, SessionState
 from tmem_host.service.views import session_of
 
 LABELS = ("domain", "channel")
@@ -114,7 +114,8 @@ class TmemCollector(Collector):
         for client, _, _ in clients:
             session = session_of(self._server, client.name)
             connected.add_metric(
-                labels(client.name), float(session is not None and session.connected)
+                labels(client.name),
+                float(session is not None and session.state is SessionState.ACTIVE),
             )
             if session is not None:
                 requests.add_metric(labels(client.name), session.requests)

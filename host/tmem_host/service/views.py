@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmem_host.native import Client, Server, SessionInfo, UnknownSession
+from tmem_host.native import Client, NoSession, Server, SessionInfo, UnknownPool
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -47,8 +47,18 @@ def session_of(server: Server, name: str) -> SessionInfo | None:
     """The client's session, if it ever had one."""
     try:
         return server.session(name)
-    except UnknownSession:
+    except NoSession:
         return None
+
+
+def waited_for(server: Server, shared: uuid.UUID | None) -> list[str]:
+    """The members that keep a shared pool from being served."""
+    if shared is None:
+        return []
+    try:
+        return server.waited_for(shared)
+    except UnknownPool:  # known from the arena, and nobody has come back
+        return ["every member"]
 
 
 def client_line(server: Server, client: Client) -> dict[str, Any]:
@@ -73,6 +83,6 @@ def client_whole(server: Server, client: Client) -> dict[str, Any]:
     for pool in client.pools():
         info = pool.info()
         line = as_map(info)
-        line["waits_for"] = server.waited_for(info.uuid) if info.uuid else []
+        line["waits_for"] = waited_for(server, info.uuid)
         whole["pool_list"].append(line)
     return whole

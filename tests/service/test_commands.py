@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every command against a live service, with clients in every state."""
+
+import json
+import time
+
+import pytest
+
+from tests.server.peer import Memory, page_of
+from tests.service.conftest import Live
+
+UUID = "a1b2c3d4-e5f6-0718-293a-4b5c6d7e8f90"
+SHARED = bytes.fromhex(UUID.replace("-", ""))
+
+
+def states(live: Live) -> dict[str, str]:
+    """What `tmem list` says of each client, by name."""
+    lines = live.tmem("list").splitlines()[1:]
+    return {line.split()[1]: line for line in lines}
+
+
+def test_clients_in_every_state_are_shown(live: Live) -> None:
+    live.add("never-came")
+    live.guest("active").new_pool()
+    frozen = live.guest("frozen")
+    live.tmem("freeze", "frozen")
+    assert frozen.join().status == -1000
+    capped = live.guest("capped")
+    pool = capped.new_pool(persistent=True)
+    assert capped.put(pool, 0, bytes(range(256)) * 16) == 1
+    live.tmem("set", "capped", "--cap", "1")
+    gone = live.guest("gone")
+    gone.new_pool()
+    gone.close()
+    lapsed = live.guest("lapsed")
+    lapsed.new_pool(shared=SHARED)
+    Live.wait_for(lambda: "expelled" in states(live)["lapsed"])
+    found = Live.wait_for(lambda: "waited for" in states(live)["gone"] and states(live))
+    assert "no session" in found["never-came"]
+    assert "connected  " in found["active"]
+    assert "connected, frozen" in found["frozen"]
+    assert "connected, over cap" in found["capped"]
+    assert "waited for since" in live.tmem("info", "gone")
+    kinds = [event["kind"] for event in live.call("events.recent")]
+    assert {"client-added", "session-started", "expelled"} <= set(kinds)
+    assert "expelled lapsed: " in live.tmem("events", "-n", "1000")
+
+
+def test_info_says_who_keeps_a_shared_pool_from_being_served(live: Live) -> None:
+    present, absent = live.guest("present"), live.guest("absent")
+    for guest in (present, absent):
+        guest.new_pool(shared=SHARED)
+
+    def blocked() -> bool:
+        present.echo()
+        told = live.tmem("info", "present")
+        return f"shared {UUID} by 2 members" in told and "not served: waiting for absent" in told
+
+    Live.wait_for(blocked)
+
+
+def test_settings_are_changed_and_shown(live: Live) -> None:
+    live.guest("a")
+    live.guest("b")
+    live.tmem("set", "a", "-w", "3", "-c", "1.5MiB", "-q", "64KiB", "-p", "zstd", "--dedup")
+    settings = json.loads(live.tmem("set", "a", "--json"))["a"]
+    assert settings["weight"] == 3
+    assert settings["cap_bytes"] == 3 << 19
+    assert settings["persistent_quota_bytes"] == 65536
+    assert (settings["encoding"], settings["dedup"]) == ("zstd", True)
+    live.tmem("set", "--all", "--weight", "9", "--no-dedup")
+    shown = json.loads(live.tmem("set", "-a", "--json"))
+    assert {name: (item["weight"], item["dedup"]) for name, item in shown.items()} == {
+        "a": (9, False),
+        "b": (9, False),
+    }
+    live.tmem("thaw", "--all")
+
+
+def test_ephemeral_pages_can_be_flushed_and_given_back(live: Live) -> None:
+    guest = live.guest("guest")
+    pool = guest.new_pool()
+    for index in range(600):
+        assert guest.put(pool, index, index.to_bytes(4, "little") * 1024) == 1
+    held = json.loads(live.tmem("list", "--json"))[0]["ephemeral_bytes"]
+    assert held > 0
+    assert "freed" in live.tmem("flush", "guest")
+    assert json.loads(live.tmem("list", "--json"))[0]["ephemeral_pages"] == 0
+    resident = live.call("arena.usage")["resident_bytes"]
+    assert live.call("arena.shrink", size=1 << 30)["returned_bytes"] > 0
+    assert live.call("arena.usage")["resident_bytes"] < resident
+
+
+def test_rights_are_given_and_taken(live: Live) -> None:
+    live.add("guest")
+    live.tmem("auth", "add", "guest", UUID)
+    assert live.tmem("auth", "add", "guest", UUID) == "guest: nothing to change\n"
+    assert live.tmem("auth", "list", "guest") == f"{UUID}\n"
+    assert json.loads(live.tmem("auth", "list", "guest", "--json")) == [UUID]
+    live.tmem("auth", "remove", "guest", UUID)
+    assert live.tmem("auth", "list", "guest") == ""
+    live.tmem("auth", "all", "off")
+    assert live.call("service.info")["shared_auth_all"] is False
+
+
+def test_a_client_is_removed_with_its_pages_after_a_question(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = live.guest("guest")
+    pool = guest.new_pool(persistent=True)
+    guest.put(pool, 0, page_of(5))
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert "nothing was changed" in live.tmem("client", "remove", "guest", status=1)
+    live.tmem("client", "remove", "guest", "--yes")
+    assert live.call("client.list") == []
+    assert live.call("arena.usage")["persistent_pages"] == 0
+
+
+def test_a_guest_whose_pages_are_lost_is_told(live: Live) -> None:
+    guest = live.guest("guest")
+    guest.new_pool(persistent=True)
+    live.tmem("client", "lost", "guest", "--yes")
+    bye = guest.receive()
+    assert (bye.op, bye.status) == (35, -117)
+    assert live.connect("guest", guest.memory).hello(session=guest.memory.session)["verdict"] < 0
+
+
+def test_stats_and_top_follow_what_happens(live: Live) -> None:
+    guest = live.guest("guest")
+    pool = guest.new_pool()
+    guest.put(pool, 0, page_of(1))
+    assert json.loads(live.tmem("stats", "guest", "--json"))["puts_stored"] == 1
+    assert "puts of a new page that were stored" in live.tmem("stats", "-v")
+    shown = live.tmem("top", "-d", "0.05", "-n", "2")
+    assert "guest" in shown
+    assert "Puts/s" in shown
+    assert live.tmem("freeable").strip().isdigit()
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "sentence"),
+    [
+        (["info", "nobody"], 1, "tmem: there is no client 'nobody'"),
+        (["set", "nobody", "-w", "1"], 1, "tmem: there is no client 'nobody'"),
+        (["set", "guest", "-c", "5XB"], 2, "'5XB' is not a size"),
+        (["set", "-w", "1"], 2, "either a CLIENT or --all is needed"),
+        (["set", "guest", "--all"], 2, "either a CLIENT or --all is needed"),
+        (["set", "guest", "-w", "-1"], 1, "weight is a whole number, not negative"),
+        (["set", "guest", "-w", "4294967296"], 1, "tmem: "),
+        (["set", "guest", "-p", "lzo"], 2, "invalid choice: 'lzo'"),
+        (["auth", "add", "guest", "five"], 1, "tmem: 'five' is not a uuid"),
+        (["client", "add", "new", "--listen", "here"], 1, "'here' is not an absolute path"),
+        (["client", "add", "new"], 2, "one of the arguments --listen --connect is required"),
+        (["client", "add", "new", "--listen", "/" + "x" * 200], 1, "tmem: "),
+        (["client", "add", "x" * 200, "--listen", "/tmp/x"], 1, "tmem: "),
+        (["client", "lost", "guest", "-y"], 1, "tmem: client 'guest' has no session"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(
+    live: Live, line: list[str], status: int, sentence: str
+) -> None:
+    live.add("guest")
+    printed = live.tmem(*line, status=status)
+    assert sentence in printed
+    assert status == 2 or len(printed.splitlines()) == 1
+
+
+def test_without_a_service_every_command_says_how_to_start_one(stopped: Live) -> None:
+    for line in (["list"], ["info", "x"], ["stats"], ["top"], ["events"], ["freeable"]):
+        assert "start one with" in stopped.tmem(*line, status=1)
+
+
+def test_events_are_followed(live: Live) -> None:
+    from tmem_host.control import Connection  # noqa: PLC0415
+
+    with Connection(live.socket) as connection:
+        connection.call("events.subscribe")
+        live.add("guest")
+        told = next(connection.notifications()).arguments
+    assert (told["kind"], told["client"], told["lost"]) == ("client-added", "guest", 0)
+    assert abs(told["time"] - time.time()) < 3600
+
+
+def test_a_guest_that_was_reset_is_another_guest(live: Live) -> None:
+    guest = live.guest("guest")
+    pool = guest.new_pool(persistent=True)
+    guest.put(pool, 0, page_of(1))
+    other = live.connect("guest", Memory(b"another boot id."))
+    other.begin()
+    assert other.pools() == []
+    assert live.call("client.list")[0]["persistent_pages"] == 0
