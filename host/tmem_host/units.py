@@ -19,12 +19,10 @@ def parse_size(text: str) -> int:
     if not match or match[2] not in _SIZE_UNITS:
         raise ValueError(f"{text!r} is not a size; write for instance 4096, 64KiB or 1.5GiB")
     whole, _, fraction = match[1].partition(".")
-    scaled: int
-    rest: int
-    scaled, rest = divmod(int(whole + fraction) * _SIZE_UNITS[match[2]], 10 ** len(fraction))
-    if rest:
+    scaled, tens = int(whole + fraction) * _SIZE_UNITS[match[2]], int("1" + "0" * len(fraction))
+    if scaled % tens:
         raise ValueError(f"{text!r} is not a whole number of bytes")
-    return scaled
+    return scaled // tens
 
 
 def exact_size(bytes_: int) -> str:

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tmem arena: looks at an arena's file without changing it, also while a service has it open."""
+"""tmem arena: looks at an arena's file without changing it, also while a service has it open; and
+asks a service to give memory of its arena back."""
 
 import argparse
 import dataclasses
 import json
 
 from tmem_host.cli.output import count, size, table
+from tmem_host.cli.service import add_command
+from tmem_host.cli.sizes import size_argument
+from tmem_host.control import Connection
 from tmem_host.native import PAGE_BYTES, ArenaReport, check_arena
 
 
@@ -13,12 +17,20 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Adds `tmem arena info` and `tmem arena check`."""
     arena = commands.add_parser(
         "arena",
-        help="look at an arena's file",
-        description="Looks at an arena's file without changing it.",
+        help="look at an arena's file, give memory back",
+        description="Looks at an arena's file without changing it; has a running service give "
+        "memory of its arena back to the host.",
     )
     verbs = arena.add_subparsers(metavar="VERB", required=True)
     _add_verb(verbs, "info", contents=False, help_="header, sizes and counts")
     _add_verb(verbs, "check", contents=True, help_="the same, and verifies every stored page")
+    for name, help_ in (
+        ("shrink", "have the service give memory back to the host now"),
+        ("budget", "set the arena memory that the service may hold, until its next start"),
+    ):
+        verb = add_command(verbs, name, run_give_back, help_=help_)
+        verb.add_argument("size", metavar="SIZE", type=size_argument, help="for instance 64MiB")
+        verb.set_defaults(method="arena.set_budget" if name == "budget" else "arena.shrink")
 
 
 def _add_verb(
@@ -47,6 +59,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(describe(options.path, report, contents=options.contents))
     return 0 if report.sound else 1
+
+
+def run_give_back(options: argparse.Namespace, connection: Connection) -> int:
+    """Shrinks, or sets the budget, and says what came of it."""
+    report = connection.call(options.method, size=options.size)
+    print(f"{size(report['returned_bytes'])} given back to the host")
+    for held, why in (("persistent", "persistent pages"), ("busy", "pages in use; try again")):
+        if report[f"held_{held}_bytes"]:
+            print(f"{size(report[f'held_{held}_bytes'])} not: {why}")
+    return 0
 
 
 def describe(path: str, report: ArenaReport, *, contents: bool) -> str:

@@ -13,8 +13,8 @@ from tmem_host.cli.service import (
     confirmed,
     limit,
     print_json,
-    size_argument,
 )
+from tmem_host.cli.sizes import size_argument
 from tmem_host.control import Connection
 
 _ENCODINGS = ("raw", "lz4", "zstd")

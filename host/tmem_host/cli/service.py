@@ -8,7 +8,6 @@ from typing import Any
 
 from tmem_host.cli.output import size
 from tmem_host.control import Connection, default_socket
-from tmem_host.units import parse_size
 
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run = Callable[[argparse.Namespace, Connection], int]
@@ -68,14 +67,6 @@ def chosen(
 
 def print_json(value: Any) -> None:
     print(json.dumps(value))
-
-
-def size_argument(text: str) -> int:
-    """A size on the command line, for argparse."""
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def confirmed(question: str, options: argparse.Namespace) -> bool:
