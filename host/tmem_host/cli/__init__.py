@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tmem_host.bench import BenchError
-from tmem_host.cli import arena, bench, kernel, vm
+from tmem_host.cli import arena, bench, doctor, kernel, vm
 from tmem_host.native import TmemError
 from tmem_host.provision import ProvisionError
 
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_parser(commands)
     kernel.add_parser(commands)
     vm.add_parser(commands)
+    doctor.add_parser(commands)
     return top
 
 
