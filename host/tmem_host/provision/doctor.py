@@ -112,11 +112,13 @@ def _kvm() -> Finding:
         )
     if verdict.notice is None:
         return Finding("kvm", Health.GOOD, "works: a guest booted")
+    reason, _, fix = verdict.reason.partition("; run: ")
     return Finding(
         "kvm",
         Health.WARNING,
-        f"{verdict.reason}; guests are emulated",
-        "use a host with hardware virtualization, enabled in its firmware or by its own host",
+        f"{reason}; guests are emulated",
+        fix
+        or "use a host with hardware virtualization, enabled in its firmware or by its own host",
     )
 
 
