@@ -29,6 +29,8 @@ struct tmem_backing_ops {
 	 * page; a fraction of the price of as many small ones, now and whenever it is mapped. Fails
 	 * whenever there is none at hand, with nothing reserved; reserve may work all the same. */
 	int (*reserve_huge)(struct tmem_backing *backing, uint64_t offset);
+	/* Maps reserved memory: touching it costs no fault for each page. A hint. */
+	void (*fetch)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
 	/* Gives the range back to the host; reserved or not. */
 	int (*give_back)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
 	/* Maps @bytes from offset 0 and returns the address in *@ret; replaces an earlier

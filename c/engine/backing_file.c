@@ -16,6 +16,9 @@
 
 #include "error.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -54,6 +57,11 @@ static int file_reserve(struct tmem_backing *backing, uint64_t offset, uint64_t 
 	if (file->window != NULL)
 		(void)madvise(file->window + offset, bytes, MADV_POPULATE_WRITE);
 	return 0;
+}
+
+static void file_fetch(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	(void)madvise(file_of(backing)->window + offset, bytes, MADV_POPULATE_READ);
 }
 
 static int file_give_back(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
@@ -220,6 +228,7 @@ static void file_close(struct tmem_backing *backing)
 static const struct tmem_backing_ops file_ops = {
 	.reserve = file_reserve,
 	.reserve_huge = file_reserve_huge,
+	.fetch = file_fetch,
 	.give_back = file_give_back,
 	.map = file_map,
 	.end_bytes = file_end_bytes,
