@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from tmem_host.bench import BenchError
-from tmem_host.cli import arena, bench, doctor, kernel, vm
+from tmem_host.cli import arena, bench, doctor, image, kernel, vm
 from tmem_host.native import TmemError
 from tmem_host.provision import ProvisionError
 
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     arena.add_parser(commands)
     bench.add_parser(commands)
+    image.add_parser(commands)
     kernel.add_parser(commands)
     vm.add_parser(commands)
     doctor.add_parser(commands)
