@@ -18,12 +18,19 @@
 struct tmem_backing {
 	const struct tmem_backing_ops *ops;
 	uint64_t page_bytes; /* of the memory: 4 KiB, or a huge page */
+	uint64_t huge_bytes; /* of what reserve_huge reserves; 0: it cannot */
 };
 
 struct tmem_backing_ops {
 	/* Makes the range safe to touch, and faults it in. -ENOSPC or -ENOMEM: the host has none.
 	 */
 	int (*reserve)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
+	/* Reserves @huge_bytes at @offset, a multiple of it and without memory so far, as one huge
+	 * page; a fraction of the price of as many small ones, now and whenever it is mapped. Fails
+	 * whenever there is none at hand, with nothing reserved; reserve may work all the same. */
+	int (*reserve_huge)(struct tmem_backing *backing, uint64_t offset);
+	/* Maps reserved memory: touching it costs no fault for each page. A hint. */
+	void (*fetch)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
 	/* Gives the range back to the host; reserved or not. */
 	int (*give_back)(struct tmem_backing *backing, uint64_t offset, uint64_t bytes);
 	/* Maps @bytes from offset 0 and returns the address in *@ret; replaces an earlier

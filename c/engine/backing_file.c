@@ -11,13 +11,22 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "error.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+enum { HUGE_BYTES = 2 << 20, HUGE_SLOW_NS = 20 * 1000 * 1000, HUGE_SKIP_MAX = 256 };
 
 struct file_backing {
 	struct tmem_backing backing;
@@ -26,6 +35,8 @@ struct file_backing {
 	bool unpublished; /* a new arena, without a name until it is formatted */
 	char *window;
 	uint64_t window_bytes;
+	uint32_t huge_skip; /* huge pages not to try for, after one that failed or was slow */
+	uint32_t huge_skip_next;
 };
 
 static struct file_backing *file_of(struct tmem_backing *backing)
@@ -48,6 +59,11 @@ static int file_reserve(struct tmem_backing *backing, uint64_t offset, uint64_t 
 	return 0;
 }
 
+static void file_fetch(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
+{
+	(void)madvise(file_of(backing)->window + offset, bytes, MADV_POPULATE_READ);
+}
+
 static int file_give_back(struct tmem_backing *backing, uint64_t offset, uint64_t bytes)
 {
 	while (fallocate(file_of(backing)->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
@@ -57,11 +73,86 @@ static int file_give_back(struct tmem_backing *backing, uint64_t offset, uint64_
 	return 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* One huge page where the file has none: the kernel allocates, clears, charges and maps it in one
+ * go. Needs no mount option (Linux 6.1); an older kernel, a full tmpfs and one without huge pages
+ * all refuse. It has to find a page there to replace, and the file to reach so far: the last. */
+static int collapse(struct file_backing *file, uint64_t offset)
+{
+	uint64_t last = offset + HUGE_BYTES - TMEM_PAGE_BYTES;
+	int code;
+
+	if (fallocate(file->fd, 0, (off_t)last, TMEM_PAGE_BYTES) != 0)
+		return -errno;
+	if (madvise(file->window + offset, HUGE_BYTES, MADV_COLLAPSE) == 0)
+		return 0;
+	code = -errno;
+	(void)file_give_back(&file->backing, last, TMEM_PAGE_BYTES);
+	return code;
+}
+
+/*
+ * A kernel that has no huge page at hand makes one, by moving and reclaiming what others have, for
+ * as long as it takes. Whether it will cannot be known before: after one that took long, or failed,
+ * the next ones are not tried for, twice as many each time.
+ */
+static int file_reserve_huge(struct tmem_backing *backing, uint64_t offset)
+{
+	struct file_backing *file = file_of(backing);
+	uint64_t start_ns;
+	int code;
+
+	if (file->huge_skip > 0) {
+		file->huge_skip--;
+		return -EAGAIN;
+	}
+	start_ns = now_ns();
+	code = collapse(file, offset);
+	if (code == 0 && now_ns() - start_ns < HUGE_SLOW_NS) {
+		file->huge_skip_next = 1;
+		return 0;
+	}
+	file->huge_skip = file->huge_skip_next;
+	if (file->huge_skip_next < HUGE_SKIP_MAX)
+		file->huge_skip_next *= 2;
+	return code;
+}
+
+/* Maps the file where an offset that is a multiple of @unit has an address that is, too: else no
+ * huge page of the file is mapped as one. */
+static void *map_aligned(int fd, uint64_t bytes, uint64_t unit)
+{
+	char *room = mmap(NULL, bytes + unit, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before = unit == 0 ? 0 : -(uintptr_t)room & (unit - 1);
+	void *window;
+
+	if (room == MAP_FAILED)
+		return MAP_FAILED;
+	window = mmap(room + before, bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (window == MAP_FAILED) {
+		munmap(room, bytes + unit);
+		return MAP_FAILED;
+	}
+	if (before > 0)
+		munmap(room, before);
+	if (before < unit)
+		munmap(room + before + bytes, unit - before);
+	return window;
+}
+
 static int file_map(struct tmem_backing *backing, uint64_t bytes, void **ret)
 {
 	struct file_backing *file = file_of(backing);
-	void *window =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->fd, 0);
+	void *window = map_aligned(file->fd, bytes, backing->huge_bytes);
 
 	if (window == MAP_FAILED)
 		return -errno;
@@ -136,6 +227,8 @@ static void file_close(struct tmem_backing *backing)
 
 static const struct tmem_backing_ops file_ops = {
 	.reserve = file_reserve,
+	.reserve_huge = file_reserve_huge,
+	.fetch = file_fetch,
 	.give_back = file_give_back,
 	.map = file_map,
 	.end_bytes = file_end_bytes,
@@ -198,6 +291,8 @@ static int file_init(const char *path, int flags, int create, struct file_backin
 	}
 	file->backing.page_bytes =
 		fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : TMEM_PAGE_BYTES;
+	file->backing.huge_bytes = fs.f_type == TMPFS_MAGIC ? HUGE_BYTES : 0;
+	file->huge_skip_next = 1;
 	*ret = file;
 	return 0;
 fail_close:

@@ -89,6 +89,32 @@ static size_t compress(const void *page, uint32_t encoding, int zstd_level, unsi
 	return 0;
 }
 
+static void set_same(uint64_t word, struct tmem_encoded *ret)
+{
+	ret->encoding = TMEM_ENCODING_SAME;
+	ret->checksum = word;
+	ret->length_bytes = 0;
+	ret->contents = NULL;
+}
+
+static void set_raw(const void *page, struct tmem_encoded *ret)
+{
+	ret->encoding = TMEM_ENCODING_RAW;
+	ret->length_bytes = TMEM_PAGE_BYTES;
+	ret->contents = page;
+}
+
+void tmem_encode_unchecked(const void *page, struct tmem_encoded *ret)
+{
+	uint64_t first_word;
+
+	memcpy(&first_word, page, sizeof(first_word));
+	if (is_same_filled(page, first_word))
+		set_same(first_word, ret);
+	else
+		set_raw(page, ret);
+}
+
 void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint8_t *secret,
 		 struct tmem_encoded *ret)
 {
@@ -97,10 +123,7 @@ void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint
 
 	memcpy(&first_word, page, sizeof(first_word));
 	if (is_same_filled(page, first_word)) {
-		ret->encoding = TMEM_ENCODING_SAME;
-		ret->checksum = first_word;
-		ret->length_bytes = 0;
-		ret->contents = NULL;
+		set_same(first_word, ret);
 		return;
 	}
 	ret->checksum = tmem_hash_page(page, secret);
@@ -110,9 +133,7 @@ void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint
 		ret->length_bytes = (uint32_t)length_bytes;
 		ret->contents = ret->buffer;
 	} else {
-		ret->encoding = TMEM_ENCODING_RAW;
-		ret->length_bytes = TMEM_PAGE_BYTES;
-		ret->contents = page;
+		set_raw(page, ret);
 	}
 }
 
@@ -148,7 +169,7 @@ static bool verify(const void *contents, uint32_t length_bytes, uint8_t encoding
 bool tmem_verify(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret)
 {
-	char plain[TMEM_PAGE_BYTES];
+	char plain[TMEM_PAGE_BYTES] __attribute__((aligned(64)));
 
 	return encoding == TMEM_ENCODING_SAME ||
 	       verify(contents, length_bytes, encoding, checksum, secret, plain);
@@ -157,7 +178,7 @@ bool tmem_verify(const void *contents, uint32_t length_bytes, uint8_t encoding, 
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,
 		 const uint8_t *secret, void *page)
 {
-	char plain[TMEM_PAGE_BYTES];
+	char plain[TMEM_PAGE_BYTES] __attribute__((aligned(64)));
 
 	if (encoding == TMEM_ENCODING_SAME) {
 		for (size_t i = 0; i < TMEM_PAGE_BYTES; i += sizeof(checksum))

@@ -26,6 +26,10 @@ uint64_t tmem_hash_page(const void *page, const uint8_t *secret);
 void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint8_t *secret,
 		 struct tmem_encoded *ret);
 
+/* The same for a page that is to stay raw, but leaves the checksum of one that is not same-filled
+ * to the caller. */
+void tmem_encode_unchecked(const void *page, struct tmem_encoded *ret);
+
 /* Decodes @length_bytes at @contents, which may be damaged, into the page at @page; false, and
  * @page untouched, if they are not the page that @checksum was made of. */
 bool tmem_decode(const void *contents, uint32_t length_bytes, uint8_t encoding, uint64_t checksum,

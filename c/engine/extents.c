@@ -102,6 +102,64 @@ bool tmem_arena_has_room(struct tmem_engine *engine)
 	return room;
 }
 
+/*
+ * A huge page is several extents. One more than is needed at the moment is not much for an arena
+ * that holds this many; a smaller one takes memory by the extent.
+ */
+enum { HUGE_PAGES_MIN = 16 };
+
+static bool all_unreserved(const struct tmem_engine *engine, uint64_t first, uint64_t count)
+{
+	if (first + count > engine->header.max_extents)
+		return false;
+	for (uint64_t number = first; number < first + count; number++)
+		if ((engine->unreserved_map[number / 64] >> number % 64 & 1) == 0)
+			return false;
+	return true;
+}
+
+/* Reserves a huge page that begins with the claimed extent @number, if there is one to be had and
+ * budget for it. Its other extents become idle. Arena lock. */
+static bool reserve_huge(struct tmem_engine *engine, uint32_t number)
+{
+	uint64_t extent_bytes = engine->header.extent_bytes;
+	uint64_t huge_bytes = engine->backing->huge_bytes;
+	uint64_t offset = tmem_extent_offset_bytes(engine, number);
+	uint64_t resident_bytes = atomic_load(&engine->resident_bytes);
+	uint32_t others;
+
+	if (huge_bytes < extent_bytes || offset % huge_bytes != 0 ||
+	    resident_bytes < HUGE_PAGES_MIN * huge_bytes ||
+	    resident_bytes + huge_bytes > atomic_load(&engine->budget_bytes))
+		return false;
+	others = (uint32_t)(huge_bytes / extent_bytes) - 1;
+	if (!all_unreserved(engine, number + 1ull, others) ||
+	    tmem_arena_reserve_table(engine, number + others) != 0 ||
+	    engine->backing->ops->reserve_huge(engine->backing, offset) != 0)
+		return false;
+	for (uint32_t other = number + others; other > number; other--) {
+		engine->unreserved_map[other / 64] &= ~(1ull << other % 64);
+		push_idle(engine, other);
+	}
+	atomic_fetch_add(&engine->resident_bytes, huge_bytes);
+	return true;
+}
+
+/* Reserves the claimed extent @number. Arena lock. */
+static int reserve_extent(struct tmem_engine *engine, uint32_t number)
+{
+	int code = tmem_arena_reserve_table(engine, number);
+
+	if (code != 0 || reserve_huge(engine, number))
+		return code;
+	code = engine->backing->ops->reserve(engine->backing,
+					     tmem_extent_offset_bytes(engine, number),
+					     engine->header.extent_bytes);
+	if (code == 0)
+		atomic_fetch_add(&engine->resident_bytes, engine->header.extent_bytes);
+	return code;
+}
+
 /* An idle extent, or a fresh one from the host. @fresh: it reads as zeros. */
 static int take_memory(struct tmem_engine *engine, uint32_t *ret, bool *fresh)
 {
@@ -118,17 +176,11 @@ static int take_memory(struct tmem_engine *engine, uint32_t *ret, bool *fresh)
 	} else if (atomic_load(&engine->resident_bytes) + extent_bytes <=
 			   atomic_load(&engine->budget_bytes) &&
 		   claim_unreserved(engine, ret) == 0) {
-		code = tmem_arena_reserve_table(engine, *ret);
-		if (code == 0)
-			code = engine->backing->ops->reserve(engine->backing,
-							     tmem_extent_offset_bytes(engine, *ret),
-							     extent_bytes);
-		if (code == 0)
-			atomic_fetch_add(&engine->resident_bytes, extent_bytes);
-		else
+		code = reserve_extent(engine, *ret);
+		if (code != 0) {
 			unclaim(engine, *ret);
-		if (code != 0)
 			code = -ENOSPC;
+		}
 	}
 	tmem_unlock(&engine->arena_lock);
 	return code;

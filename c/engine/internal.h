@@ -157,7 +157,7 @@ struct tmem_member {
 	uint32_t joined;
 	tmem_ref row;
 	bool resumed;              /* control lock */
-	_Atomic tmem_ref last_hit; /* a hint for fetching ahead; racy on purpose */
+	_Atomic tmem_ref expected; /* the next hit, for fetching ahead; racy on purpose */
 	_Atomic uint64_t counters[sizeof(struct tmem_counters) / sizeof(uint64_t)];
 };
 

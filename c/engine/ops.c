@@ -62,6 +62,7 @@ struct new_page {
 	tmem_ref ref;
 	struct tmem_group *group; /* of the pool as it was looked up */
 	bool reference;           /* to contents of the group: one reference is counted for us */
+	bool unchecked;           /* the checksum is made once the page has been copied */
 	uint32_t length_bytes;
 	struct tmem_encoded encoded;
 };
@@ -114,8 +115,10 @@ static void copy_contents(struct tmem_engine *engine, const struct new_page *pag
 		return;
 	to = tmem_ref_contents(engine, page->ref);
 	memcpy(to, page->encoded.contents, page->length_bytes);
+	if (page->unchecked)
+		return;
 	/* The next page of this size will most likely go behind this one. Its lines can come in
-	 * before its stores wait for them, which the locks of a put do in turn. */
+	 * while that page is encoded. (One that is copied from memory brings them in as fast.) */
 	for (uint32_t at = 0; at < page->length_bytes; at += CACHE_LINE_BYTES)
 		__builtin_prefetch(to + page->length_bytes + at, 1);
 }
@@ -124,16 +127,20 @@ static void copy_contents(struct tmem_engine *engine, const struct new_page *pag
 static void fill(struct tmem_engine *engine, const struct tmem_call *call,
 		 const struct tmem_handle *handle, const struct new_page *page)
 {
+	uint64_t checksum = page->encoded.checksum;
 	struct tmem_record *record = tmem_ref_record(engine, page->ref);
 
-	record->pool = handle->pool->number;
-	record->oid = handle->oid;
-	record->index = handle->index;
-	record->checksum = page->encoded.checksum;
-	record->client = call->client->uid;
 #ifndef TMEM_TEST_SWAP_COMMIT
 	copy_contents(engine, page);
 #endif
+	/* The copy has brought the page into the cache on its way. */
+	if (page->unchecked)
+		checksum = tmem_hash_page(page->encoded.contents, page->group->secret);
+	record->pool = handle->pool->number;
+	record->oid = handle->oid;
+	record->index = handle->index;
+	record->checksum = checksum;
+	record->client = call->client->uid;
 }
 
 static void commit(struct tmem_engine *engine, const struct tmem_call *call,
@@ -271,13 +278,38 @@ static int refuse_new_of_frozen(const struct tmem_call *call, const struct tmem_
 	return code;
 }
 
+/* Everything but the slot. */
+static void encode(const struct tmem_call *call, const void *data, struct new_page *page)
+{
+	const struct tmem_client *client = call->client;
+	uint32_t encoding = atomic_load_explicit(&client->encoding, memory_order_relaxed);
+	bool dedup = atomic_load_explicit(&client->dedup, memory_order_relaxed);
+	int held_bytes = -1;
+
+	page->group = atomic_load(&call->pool->group);
+	page->unchecked = false;
+	if (encoding == TMEM_ENCODING_RAW && !dedup) {
+		tmem_encode_unchecked(data, &page->encoded);
+		page->unchecked = page->encoded.encoding == TMEM_ENCODING_RAW;
+	} else {
+		tmem_encode(data, encoding,
+			    atomic_load_explicit(&client->zstd_level, memory_order_relaxed),
+			    page->group->secret, &page->encoded);
+	}
+	if (dedup && page->encoded.encoding != TMEM_ENCODING_SAME)
+		held_bytes =
+			tmem_group_refer(call->engine, page->group, data, page->encoded.checksum,
+					 tmem_pool_persistent(call->pool));
+	page->reference = held_bytes >= 0;
+	page->length_bytes = page->reference ? (uint32_t)held_bytes : page->encoded.length_bytes;
+}
+
 int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struct tmem_oid *oid,
 	     uint64_t index, const void *data)
 {
 	struct tmem_handle handle;
 	struct tmem_call call;
 	struct new_page page;
-	int held_bytes = -1;
 	int code = tmem_call_begin(client, untrusted_pool_id, &call);
 
 	if (code != 0)
@@ -293,48 +325,45 @@ int tmem_put(struct tmem_client *client, uint32_t untrusted_pool_id, const struc
 	}
 	if (!tmem_pool_persistent(call.pool) && !tmem_admit(call.engine, &handle))
 		return refuse(&call, &handle, TMEM_COUNTER(refused_admission), TMEM_ENOMEM);
-	page.group = atomic_load(&call.pool->group);
-	tmem_encode(data, atomic_load_explicit(&client->encoding, memory_order_relaxed),
-		    atomic_load_explicit(&client->zstd_level, memory_order_relaxed),
-		    page.group->secret, &page.encoded);
-	page.length_bytes = page.encoded.length_bytes;
-	if (page.encoded.encoding != TMEM_ENCODING_SAME &&
-	    atomic_load_explicit(&client->dedup, memory_order_relaxed))
-		held_bytes = tmem_group_refer(call.engine, page.group, data, page.encoded.checksum,
-					      tmem_pool_persistent(call.pool));
-	page.reference = held_bytes >= 0;
-	if (page.reference)
-		page.length_bytes = (uint32_t)held_bytes;
+	encode(&call, data, &page);
 	return store(&call, &handle, &page);
 }
 
 /* ---- get ---- */
 
+static void fetch_contents(const struct tmem_call *call, tmem_ref ref)
+{
+	const char *contents = tmem_ref_contents(call->engine, ref);
+	uint32_t slot_bytes = tmem_ref_extent(call->engine, ref)->slot_bytes;
+
+	for (uint32_t at = 0; at < slot_bytes; at += CACHE_LINE_BYTES)
+		__builtin_prefetch(contents + at);
+}
+
 /*
- * Pages put one after the other lie one after the other, and are mostly asked for in that order.
- * While this page is verified the next one may come in from memory: the processor does not see it
- * coming across the locks between two calls. A page out of order is fetched as a whole at once.
+ * The pages of an object are mostly asked for in the order in which they were put, in which its
+ * list has them. While this page is verified the next one may come in from memory: the processor
+ * does not see it coming across the locks between two calls. A page out of order is fetched as a
+ * whole at once.
  */
 static void fetch_ahead(const struct tmem_call *call, tmem_ref ref)
 {
-	const struct tmem_extent *extent = tmem_ref_extent(call->engine, ref);
-	const char *contents = tmem_ref_contents(call->engine, ref);
-	tmem_ref last = atomic_load_explicit(&call->member->last_hit, memory_order_relaxed);
+	struct tmem_engine *engine = call->engine;
+	const struct tmem_links *links = tmem_ref_links(engine, ref);
+	tmem_ref next = links->object_prev;
+	tmem_ref expected = atomic_load_explicit(&call->member->expected, memory_order_relaxed);
 
-	atomic_store_explicit(&call->member->last_hit, ref, memory_order_relaxed);
-	if (ref == last + 1) {
-		__builtin_prefetch(tmem_ref_record(call->engine, ref) + 1, 1);
-		contents += extent->slot_bytes;
-	} else {
-		const struct tmem_links *links = tmem_ref_links(call->engine, ref);
-
-		if (links->object_next != TMEM_REF_NONE)
-			__builtin_prefetch(tmem_ref_links(call->engine, links->object_next), 1);
-		if (links->object_prev != TMEM_REF_NONE)
-			__builtin_prefetch(tmem_ref_links(call->engine, links->object_prev), 1);
+	atomic_store_explicit(&call->member->expected, next, memory_order_relaxed);
+	if (links->object_next != TMEM_REF_NONE)
+		__builtin_prefetch(tmem_ref_links(engine, links->object_next), 1);
+	if (next != TMEM_REF_NONE) {
+		__builtin_prefetch(tmem_ref_links(engine, next), 1);
+		__builtin_prefetch(tmem_ref_record(engine, next), 1);
 	}
-	for (uint32_t at = 0; at < extent->slot_bytes; at += CACHE_LINE_BYTES)
-		__builtin_prefetch(contents + at);
+	if (ref != expected)
+		fetch_contents(call, ref);
+	else if (next != TMEM_REF_NONE)
+		fetch_contents(call, next);
 }
 
 static bool read_page(const struct tmem_call *call, tmem_ref ref, void *data)

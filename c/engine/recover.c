@@ -120,7 +120,8 @@ static int adopt_extents(struct tmem_recovery_state *state)
 	return code;
 }
 
-/* As if every slot held a page: what is too much goes as pages do. */
+/* As if every slot held a page, and a quarter more, since objects do not spread evenly: what is too
+ * much goes as pages do. */
 static void presize_tables(struct tmem_recovery_state *state)
 {
 	struct tmem_engine *engine = state->engine;
@@ -129,6 +130,7 @@ static void presize_tables(struct tmem_recovery_state *state)
 	for (uint32_t i = 0; i < state->extent_count; i++)
 		if (state->extents[i].class != TMEM_CLASS_ROW)
 			slots += engine->extents[state->extents[i].number].slots;
+	slots += slots / 4;
 	for (uint32_t i = 0; i < 1u << engine->shard_bits; i++)
 		tmem_table_presize(engine, &engine->shards[i].pages,
 				   (uint32_t)(slots >> engine->shard_bits));

@@ -135,6 +135,8 @@ static int take_record(struct tmem_recovery_state *state, tmem_ref ref)
 	return 0;
 }
 
+enum { FETCHED_AHEAD_RECORDS = 8 };
+
 static int for_each_record(struct tmem_recovery_state *state,
 			   int (*visit)(struct tmem_recovery_state *state, tmem_ref ref))
 {
@@ -151,9 +153,14 @@ static int for_each_record(struct tmem_recovery_state *state,
 			continue;
 		slots = engine->extents[number].slots;
 		for (uint32_t slot = 0; code == 0 && slot < slots; slot++) {
+			tmem_ref ref = number << TMEM_SLOT_BITS | slot;
+
 			if (engine->extents[number].free_map == NULL)
 				break;
-			code = visit(state, number << TMEM_SLOT_BITS | slot);
+			if (slot + FETCHED_AHEAD_RECORDS < slots)
+				__builtin_prefetch(tmem_ref_record(engine, ref) +
+						   FETCHED_AHEAD_RECORDS);
+			code = visit(state, ref);
 		}
 	}
 	return code;

@@ -11,7 +11,7 @@
 
 enum {
 	LEASE_MS = 1000,
-	EXPEL_MS = 2000,
+	EXPEL_LEASES = 2,
 	GIVEUP_LEASES = 4,
 	PROCESSORS_A_WORKER = 2,
 	WORKERS_MAX = 256,
@@ -22,7 +22,7 @@ static int check_options(const struct tmem_server_options *options, struct tmem_
 			 struct tmem_error *error)
 {
 	uint32_t lease_ms = options->lease_ms != 0 ? options->lease_ms : LEASE_MS;
-	uint32_t expel_ms = options->expel_ms != 0 ? options->expel_ms : EXPEL_MS;
+	uint32_t expel_ms = options->expel_ms != 0 ? options->expel_ms : EXPEL_LEASES * lease_ms;
 	uint64_t giveup_ms =
 		options->giveup_ms != 0 ? options->giveup_ms : (uint64_t)GIVEUP_LEASES * lease_ms;
 
@@ -36,6 +36,10 @@ static int check_options(const struct tmem_server_options *options, struct tmem_
 		return tmem_fail(error, -EINVAL,
 				 "expelling after %u ms, which is less than the lease of %u ms",
 				 expel_ms, lease_ms);
+	if (expel_ms > (uint64_t)TMEM_EXPEL_LEASES_MAX * lease_ms)
+		return tmem_fail(error, -EINVAL,
+				 "expelling after %u ms: at most %d leases of %u ms", expel_ms,
+				 TMEM_EXPEL_LEASES_MAX, lease_ms);
 	if (giveup_ms < (uint64_t)GIVEUP_LEASES * lease_ms)
 		return tmem_fail(error, -EINVAL,
 				 "giving up after %llu ms: at least %d leases of %u ms",

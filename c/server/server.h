@@ -39,9 +39,9 @@ struct tmem_server;
 
 struct tmem_server_options {
 	uint32_t workers;   /* threads; 0: one for each two processors, at least one */
-	uint32_t lease_ms;  /* T_lease; 0: 1000 */
-	uint32_t expel_ms;  /* T_expel; 0: 2000. At most the cluster's dead time less its fence time
-			     */
+	uint32_t lease_ms;  /* T_lease, at most 1000; 0: 1000 */
+	uint32_t expel_ms;  /* T_expel, 1 to 48 leases; 0: 2 leases. At most
+				the cluster's dead time less its fence time */
 	uint32_t giveup_ms; /* T_giveup, told to the guests; 0: 4 x lease_ms */
 };
 

@@ -8,8 +8,6 @@
 #include "connection.h"
 #include "worker.h"
 
-enum { TOKENS_A_LEASE = 16 };
-
 static uint64_t random_number(void)
 {
 	uint64_t number;
@@ -159,12 +157,9 @@ static void set_lease(struct tmem_session *session, uint64_t until_ns)
 
 uint64_t tmem_session_token(struct tmem_session *session, uint64_t now_ns)
 {
-	const struct tmem_times *times = &session->server->times;
-	uint64_t age_ns = times->lease_ns / TOKENS_A_LEASE;
-
-	if (age_ns < times->expel_ns / (TMEM_TOKENS / 2))
-		age_ns = times->expel_ns / (TMEM_TOKENS / 2);
-	session->token_sent = tmem_state_token(session->server->state, now_ns, age_ns);
+	session->token_sent =
+		tmem_state_token(session->server->state, now_ns,
+				 session->server->times.lease_ns / TMEM_TOKENS_A_LEASE);
 	return session->token_sent;
 }
 

@@ -21,6 +21,10 @@
 struct tmem_connection;
 struct tmem_worker;
 
+/* A token is given out for so long at most; those of the longest T_expel are kept. */
+enum { TMEM_TOKENS_A_LEASE = 16, TMEM_EXPEL_LEASES_MAX = 48 };
+_Static_assert(TMEM_TOKENS >= TMEM_TOKENS_A_LEASE * (TMEM_EXPEL_LEASES_MAX + 1), "all are kept");
+
 struct tmem_times {
 	uint64_t lease_ns;
 	uint64_t expel_ns;

@@ -22,6 +22,7 @@
 enum {
 	STATE_VERSION = 1,
 	HEADER_BYTES = 4096,
+	TOKENS_BYTES = 16 * TMEM_TOKENS,
 	SLOT_BYTES = 1024,
 	SLOTS_MAX = 1 << 20,
 	GROW_SLOTS = 64,
@@ -61,7 +62,7 @@ struct slot {
 };
 
 _Static_assert(sizeof(struct slot) <= SLOT_BYTES, "a slot has room for its copies");
-_Static_assert(TMEM_TOKENS * sizeof(struct token) <= HEADER_BYTES, "tokens fill one page");
+_Static_assert(TMEM_TOKENS * sizeof(struct token) == TOKENS_BYTES, "tokens fill their place");
 
 struct tmem_state {
 	int fd;
@@ -73,7 +74,7 @@ struct tmem_state {
 
 static size_t slot_at_bytes(uint64_t slot)
 {
-	return 2 * HEADER_BYTES + slot * SLOT_BYTES;
+	return HEADER_BYTES + TOKENS_BYTES + slot * SLOT_BYTES;
 }
 
 static struct slot *slot_of(struct tmem_state *state, int64_t slot)
@@ -329,7 +330,7 @@ static void renew(struct tmem_state *state, const struct header *wanted)
 		session.flags &= ~(uint32_t)TMEM_STATE_RESUMABLE;
 		tmem_state_set_session(state, slot, &session);
 	}
-	memset(state->map + HEADER_BYTES, 0, HEADER_BYTES);
+	memset(state->map + HEADER_BYTES, 0, TOKENS_BYTES);
 	*(struct header *)state->map = *wanted;
 }
 

@@ -20,7 +20,7 @@
 enum {
 	TMEM_BOOT_ID_BYTES = 16,
 	TMEM_IMPLEMENTATION_BYTES = 64,
-	TMEM_TOKENS = 256, /* kept; more than are given out within T_expel */
+	TMEM_TOKENS = 1024,
 };
 
 enum tmem_state_flags {

@@ -178,6 +178,56 @@ def test_shrinking_gives_the_bytes_back_to_the_host(host: Path) -> None:
         assert engine.usage().freeable_bytes == 0
 
 
+def huge_bytes_mapped(path: Path) -> int:
+    """How much of the arena this process has mapped in huge pages."""
+    mapped = 0
+    ours = False
+    inode = str(path.stat().st_ino)
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"^[0-9a-f]+-[0-9a-f]+ ", line):
+            ours = line.split()[4] == inode
+        elif ours and line.startswith("ShmemPmdMapped:"):
+            mapped += int(line.split()[1]) << 10
+    return mapped
+
+
+def huge_pages_not_found() -> int:
+    """How often the kernel had no huge page when one was asked for."""
+    counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    if "thp_collapse_alloc" not in counts:
+        pytest.skip("this kernel has no huge pages for shared memory")
+    return int(counts["thp_collapse_alloc_failed"])
+
+
+def test_huge_pages_come_back_in_pieces(arena_path: Path) -> None:
+    """A large arena takes memory in huge pages, and gives back as little of one as it is asked."""
+    size = 96 * MIB
+    path = arena_path
+    not_found = huge_pages_not_found()
+    with Engine(path, budget_bytes=size, max_bytes=size) as engine:
+        client = engine.create_client("guest")
+        client.set(encoding=Encoding.RAW)
+        pool = client.new_pool()
+        count = 0
+        while engine.usage().resident_bytes < 64 * MIB:
+            pool.put(oid(1), count, random_page(count))
+            count += 1
+            assert engine.usage().resident_bytes == allocated_bytes(path)
+        if huge_bytes_mapped(path) == 0:
+            assert huge_pages_not_found() > not_found
+            pytest.skip("the host has no huge page to spare")
+        for asked in (1, 1 * MIB, 3 * MIB, 16 * MIB):
+            before = allocated_bytes(path)
+            returned = engine.shrink(asked).returned_bytes
+            assert asked <= returned <= asked + engine.usage().extent_bytes
+            assert before - allocated_bytes(path) == returned
+            assert engine.usage().resident_bytes == allocated_bytes(path)
+        for index in sorted(held(pool, 1, count)):
+            assert pool.put(oid(2), index, random_page(index)) is Put.STORED
+    with Engine(path, budget_bytes=size) as engine:
+        assert engine.usage().resident_bytes == allocated_bytes(path)
+
+
 def test_shrinking_shows_in_the_hosts_available_memory(arena_path: Path) -> None:
     """What the host has available rises when the arena shrinks, by about what it says. Others
     use the machine at the same time, hence the median of some rounds."""

@@ -15,7 +15,19 @@ from collections.abc import Sequence
 import shtab
 
 from tmem_host.bench import BenchError
-from tmem_host.cli import arena, auth, bench, clients, host, kernel, serve, top, vm
+from tmem_host.cli import (
+    arena,
+    auth,
+    bench,
+    clients,
+    doctor,
+    host,
+    image,
+    kernel,
+    serve,
+    top,
+    vm,
+)
 from tmem_host.control import ControlError
 from tmem_host.native import TmemError
 from tmem_host.provision import ProvisionError
@@ -30,6 +42,8 @@ COMMANDS = (
     top,
     vm,
     kernel,
+    image,
+    doctor,
     arena,
     bench,
 )

@@ -23,6 +23,8 @@ from tmem_host.provision.vm.provisioner import BOOT_LIMIT_S, STOP_LIMIT_S, Provi
 from tmem_host.provision.vm.stopping import interruptible, undisturbed
 
 _TIME_IS_UP = 124
+_STDIN = 0
+_STDOUT = 1
 
 
 def run(options: argparse.Namespace) -> int:
@@ -199,7 +201,7 @@ def _console(options: argparse.Namespace) -> int:
     places = _places(options, options.name)
     if sys.stdin.isatty():
         print(f"console of {options.name}; Ctrl-] leaves", file=sys.stderr)
-    console.attach(options.name, places, sys.stdin.fileno(), sys.stdout.fileno())
+    console.attach(options.name, places, _STDIN, _STDOUT)
     return 0
 
 

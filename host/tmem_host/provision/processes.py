@@ -61,13 +61,13 @@ def watch(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    complaints: IO[str],
+    complaints: IO[str] | int,
 ) -> int:
     """Runs a program, calls `each_line` for what it prints, and returns its exit status.
 
-    The standard error goes to `complaints`. The program and all of its children are in a session
-    of their own: they end when this function is left by an exception (Ctrl-C reaches Python alone),
-    and the program ends when this process is killed.
+    The standard error goes to `complaints`, which may be subprocess.STDOUT. The program and all of
+    its children are in a session of their own: they end when this function is left by an exception
+    (Ctrl-C reaches Python alone), and the program ends when this process is killed.
     """
     child = subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", *arguments],

@@ -20,8 +20,7 @@ SUBLEVEL = 99
 EXTRAVERSION =
 NAME = Test
 
-LOCAL = $(shell sed -n 's/CONFIG_LOCALVERSION="\\(.*\\)"/\\1/p' .config)
-RELEASE = $(VERSION).$(PATCHLEVEL).$(SUBLEVEL)$(LOCAL)
+RELEASE = $(VERSION).$(PATCHLEVEL).$(SUBLEVEL)$(shell cat localversion)
 OBJECTS := $(patsubst %.c,%.o,$(wildcard *.c))
 
 allnoconfig:

@@ -36,7 +36,7 @@ def test_a_kernel(tiny_tree: TinyTree, cache: KernelCache) -> None:
     assert kernel.version == f"5.10.99-tmem-unpatched-{kernel.hash[:8]}"
     assert kernel.image.stat().st_size > 0
     assert (kernel.directory / "System.map").is_file()
-    assert 'CONFIG_LOCALVERSION="-tmem-unpatched-' in kernel.config.read_text()
+    assert "CONFIG_CLEANCACHE=y\n" in kernel.config.read_text()
     assert (kernel.build / "Makefile").is_file()
     assert (kernel.build / "Module.symvers").is_file()
     # the tree that the link named is gone, and so is the link

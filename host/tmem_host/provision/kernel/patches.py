@@ -65,8 +65,9 @@ def _apply(patch: Patch, tree: Path) -> str:
     arguments = ["patch", "-p1", "--forward", "--batch", "--fuzz=0", "--no-backup-if-mismatch"]
     for further in (["--dry-run"], ["--quiet"]):
         done = subprocess.run(
-            [*arguments, *further, "--input", str(patch.path)],
+            [*arguments, *further],
             cwd=tree,
+            input=patch.text,
             capture_output=True,
             text=True,
             errors="replace",

@@ -150,7 +150,10 @@ def package_source(folder: Path, progress: Progress) -> PackageSource:
         tempfile.TemporaryDirectory(prefix="download-", dir=folder) as temporary,
         progress.task(f"downloading {PACKAGE}"),
     ):
-        deb = apt.download(PACKAGE, SUITE, Path(temporary))
+        try:
+            deb = apt.download(PACKAGE, SUITE, Path(temporary))
+        except ProvisionError as error:
+            raise ProvisionError(f"{error}; --source DIR takes a tree of your own") from error
         with open(deb, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         (folder / deb.with_suffix(".sha256").name).write_text(digest, encoding="ascii")

@@ -97,11 +97,8 @@ class Networks:
         return state
 
     def _new(self) -> dict[str, Any]:
-        # 239/8 is for private use; that two networks of one host meet takes a group and a port
-        number = random.SystemRandom()
-        group = f"239.{number.randrange(256)}.{number.randrange(256)}.{number.randrange(1, 255)}"
-        port = number.randrange(20000, 60000)
         subnet = self._free_subnet()
+        group, port = _any_group()
         _try_multicast(group, port)
         return {"group": group, "port": port, "subnet": subnet, "members": {}}
 
@@ -120,6 +117,18 @@ class Networks:
         with (self._directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def check_multicast() -> None:
+    """VmError if VMs of this host cannot be put on a network."""
+    _try_multicast(*_any_group())
+
+
+def _any_group() -> tuple[str, int]:
+    # 239/8 is for private use; that two networks of one host meet takes both group and port
+    number = random.SystemRandom()
+    group = f"239.{number.randrange(256)}.{number.randrange(256)}.{number.randrange(1, 255)}"
+    return group, number.randrange(20000, 60000)
 
 
 def _link(state: dict[str, Any], member: int) -> Link:
