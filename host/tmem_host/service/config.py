@@ -88,6 +88,13 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LibvirtConfig:
+    """[libvirt]: whose domains are served, off unless a connection is given."""
+
+    uri: str | None = setting(text, None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClientConfig:
     """[clients.NAME]: a client, its channel and its settings."""
 
@@ -117,6 +124,7 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     pressure: PressureConfig = field(default_factory=PressureConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    libvirt: LibvirtConfig = field(default_factory=LibvirtConfig)
     clients: dict[str, ClientConfig] = field(default_factory=dict)
 
     @property
@@ -131,6 +139,7 @@ SECTIONS = {
     "control": ControlConfig,
     "pressure": PressureConfig,
     "metrics": MetricsConfig,
+    "libvirt": LibvirtConfig,
 }
 
 

@@ -21,8 +21,10 @@ from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.config import ClientConfig, Config, load
 from tmem_host.service.control import ControlSocket
 from tmem_host.service.dispatch import Dispatcher
+from tmem_host.service.domains import Domains
 from tmem_host.service.exporter import exporter
 from tmem_host.service.journal import Journal
+from tmem_host.service.libvirt_link import LibvirtLink
 from tmem_host.service.methods import Methods
 from tmem_host.service.metrics import TmemCollector
 from tmem_host.service.notify import notify, watchdog_seconds
@@ -35,10 +37,10 @@ logger = logging.getLogger("tmem.service")
 class Service:
     """One service: run() until told to stop."""
 
-    def __init__(self, config: Config, started: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.journal = Journal()
-        self._started = started
+        self._link: LibvirtLink | None = None
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -56,15 +58,25 @@ class Service:
             self._server = stack.enter_context(self._open_server())
             self._channels = Channels(self._server, self.config.state_directory)
             self._open_channels()
-            version = self._about()["version"]
-            collector = TmemCollector(self._engine, self._server, version)
+            collector = TmemCollector(self._engine, self._server, self._about()["version"])
             stack.enter_context(exporter(self.config.metrics, collector))
+            if self.config.libvirt.uri is not None:
+                self._link = self._follow_libvirt(self.config.libvirt.uri)
+                stack.callback(self._link.stop)
             if self.config.arena.scrub:
                 stack.enter_context(Scrubber(self._engine))
             await self._serve()
 
     async def _serve(self) -> None:
-        methods = Methods(self._engine, self._server, self._channels, self.journal, self._about())
+        methods = Methods(
+            self._engine,
+            self._server,
+            self._channels,
+            self.journal,
+            tell=self._tell,
+            about=self._about(),
+            name_of=self._link.name_of if self._link is not None else lambda _: None,
+        )
         self._dispatcher = Dispatcher(methods)
         path = self.config.control.socket or default_control_socket()
         control = ControlSocket(path, self.config.control.group, self._call, self.journal)
@@ -73,7 +85,6 @@ class Service:
         watchdog = asyncio.create_task(_feed_watchdog())
         notify("READY=1", f"STATUS=serving {self.config.arena.path}")
         logger.info("serving arena=%s control=%s", self.config.arena.path, path)
-        self._started()
         try:
             await self._stop_asked.wait()
         finally:
@@ -131,6 +142,13 @@ class Service:
         )
         for shared in client.uuids:
             found.auth_add(shared)
+
+    def _follow_libvirt(self, uri: str) -> LibvirtLink:
+        state = self.config.state_directory
+        domains = Domains(self._engine, self._server, self._channels, state, self._tell)
+        link = LibvirtLink(uri, domains, self._tell)
+        link.start()
+        return link
 
     def _about(self) -> dict[str, Any]:
         return {

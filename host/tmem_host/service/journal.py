@@ -6,7 +6,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 KEPT_EVENTS = 1000
 # A subscriber that does not read loses events, and is told how many.
 SUBSCRIBER_EVENTS = 1000
+
+# How threads of the service report: kind, text, client.
+Tell = Callable[[str, str, str | None], None]
 
 logger = logging.getLogger("tmem.events")
 _LEVELS = {
@@ -23,6 +26,8 @@ _LEVELS = {
     "pool-unserved": logging.WARNING,
     "lost": logging.WARNING,
     "pressure": logging.WARNING,
+    "domain-refused": logging.WARNING,
+    "libvirt-away": logging.WARNING,
 }
 
 

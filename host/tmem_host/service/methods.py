@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The methods of the control protocol, as docs/control.md lists them.
 
-They run in threads of their own, any number at once; engine and server are made for that.
+They run in threads of their own, any number at once; engine and server are made for that. A client
+is named by its name or, with libvirt connected, by uuid or id of its domain.
 """
 
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from tmem_host.control.errors import CallRefused
@@ -21,7 +23,7 @@ from tmem_host.native import (
 )
 from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.dispatch import method
-from tmem_host.service.journal import Journal
+from tmem_host.service.journal import Journal, Tell
 from tmem_host.service.views import as_map, client_line, client_whole
 
 
@@ -34,12 +36,17 @@ class Methods:
         server: Server,
         channels: Channels,
         journal: Journal,
+        *,
+        tell: Tell,
         about: dict[str, Any],
+        name_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        self._name_of = name_of
         self._engine = engine
         self._server = server
         self._channels = channels
         self._journal = journal
+        self._tell = tell
         self._about = about
         self._started = time.monotonic()
 
@@ -78,14 +85,14 @@ class Methods:
     def arena_shrink(self, size: int) -> dict[str, Any]:
         """Gives so many bytes back to the host now; the budget stays."""
         report = as_map(self._engine.shrink(size))
-        self._journal.add("shrink", f"{report['returned_bytes'] >> 20} MiB were given back")
+        self._tell("shrink", f"{report['returned_bytes'] >> 20} MiB were given back", None)
         return report
 
     @method("arena.set_budget")
     def arena_set_budget(self, size: int) -> dict[str, Any]:
         """Sets the budget until the next start or pressure; shrinks to it."""
         report = as_map(self._engine.set_budget(size))
-        self._journal.add("budget", f"the budget is {size >> 20} MiB")
+        self._tell("budget", f"the budget is {size >> 20} MiB", None)
         return report
 
     @method("stats")
@@ -137,9 +144,10 @@ class Methods:
         changes = {name: value for name, value in changes.items() if value is not None}
         if not changes:
             raise CallRefused("nothing to set was given", "usage")
-        settings = as_map(self._client(client).set(**changes))
+        found = self._client(client)
+        settings = as_map(found.set(**changes))
         told = ", ".join(f"{name} {settings[name]}" for name in changes)
-        self._journal.add("set", told, client)
+        self._tell("set", told, found.name)
         return settings
 
     @method("client.flush")
@@ -148,7 +156,7 @@ class Methods:
         They stay in the arena until it is shrunk."""
         found = self._client(client)
         freed = found.reclaim(2**64 - 1 if size is None else size)
-        self._journal.add("flush", f"{freed} bytes of ephemeral pages were evicted", client)
+        self._tell("flush", f"{freed} bytes of ephemeral pages were evicted", found.name)
         return freed
 
     @method("client.add")
@@ -167,7 +175,7 @@ class Methods:
         if not path.startswith("/"):
             raise CallRefused(f"{path!r} is not an absolute path", "usage")
         self._channels.open(Channel(client, path, listen is not None, mode, peer_uid, kept=True))
-        self._journal.add("client-added", f"channel {path}", client)
+        self._tell("client-added", f"channel {path}", client)
         return True
 
     @method("client.remove")
@@ -175,19 +183,19 @@ class Methods:
         """Ends the client: its channels are closed, its pages dropped, its name free. Its
         persistent pages are lost, so tools ask first."""
         found = self._client(client)
-        self._end_session(client, EndReason.REMOVED)
-        self._channels.close_client(client)
+        self._end_session(found.name, EndReason.REMOVED)
+        self._channels.close_client(found.name)
         found.destroy()
-        self._journal.add("client-removed", "its pages were dropped", client)
+        self._tell("client-removed", "its pages were dropped", found.name)
         return True
 
     @method("client.lost")
     def client_lost(self, client: str) -> bool:
         """Tells the client's guest that its pages are gone: who waits for one stops waiting."""
-        self._client(client)
-        if not self._end_session(client, EndReason.PAGES_LOST):
-            raise CallRefused(f"client {client!r} has no session", "state")
-        self._journal.add("client-lost", "its guest is told that its pages are gone", client)
+        name = self._client(client).name
+        if not self._end_session(name, EndReason.PAGES_LOST):
+            raise CallRefused(f"client {name!r} has no session", "state")
+        self._tell("client-lost", "its guest is told that its pages are gone", name)
         return True
 
     # ---- shared pools --------------------------------------------------------------------
@@ -211,16 +219,19 @@ class Methods:
     def auth_all(self, allow: bool) -> bool:
         """Lets every client join every shared pool, or ends that."""
         self._engine.shared_auth_all = allow
-        self._journal.add("auth-all", "allowed" if allow else "ended")
+        self._tell("auth-all", "allowed" if allow else "ended", None)
         return allow
 
     # ---- inside --------------------------------------------------------------------------
 
     def _client(self, name: str) -> Client:
-        try:
-            return self._engine.find_client(name)
-        except UnknownClient:
-            raise CallRefused(f"there is no client {name!r}", "unknown") from None
+        domain, slash, channel = name.partition("/")
+        for found in (name, (self._name_of(domain) or domain) + slash + channel):
+            try:
+                return self._engine.find_client(found)
+            except UnknownClient:
+                continue
+        raise CallRefused(f"there is no client {name!r}", "unknown")
 
     def _end_session(self, name: str, reason: EndReason) -> bool:
         try:

@@ -12,6 +12,7 @@ _RESTART = {
     "control": ("socket", "group"),
     "pressure": ("enabled", "psi_share", "psi_window", "step", "floor", "available_min", "calm"),
     "metrics": ("socket", "port"),
+    "libvirt": ("uri",),
 }
 
 

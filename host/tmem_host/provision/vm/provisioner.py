@@ -111,6 +111,22 @@ class Provisioner:
 
     # ---- looking -----------------------------------------------------------------------------
 
+    def alive(self) -> bool:
+        """Whether libvirt still answers on this connection."""
+        try:
+            return bool(self._connection().isAlive())
+        except libvirt.libvirtError:
+            return False
+
+    def name_of(self, uuid_or_id: str) -> str | None:
+        """The name of the domain with this uuid or, while it runs, this id; None without one."""
+        try:
+            if uuid_or_id.isdecimal():
+                return str(self._connection().lookupByID(int(uuid_or_id)).name())
+            return str(self._connection().lookupByUUIDString(uuid_or_id).name())
+        except (libvirt.libvirtError, OverflowError):
+            return None
+
     def vms(self) -> list[VmInfo]:
         """All VMs that were made here, by name."""
         with self._asking("list the VMs"):
