@@ -3,7 +3,9 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tmem_host.provision.kernel import Kernel
@@ -35,6 +37,62 @@ def build_module(source: Path, kernel: Kernel, folder: Path) -> Path:
     return folder / f"{source.stem}.ko"
 
 
+@dataclass(frozen=True)
+class Guest:
+    """A guest that runs its script and then goes off."""
+
+    process: "subprocess.Popen[bytes]"
+    console: Path
+
+    def said(self) -> list[str]:
+        """What it wrote on its serial console so far: of both, kernel and script."""
+        return self.console.read_text(errors="replace").replace("\r", "").splitlines()
+
+    def finish(self) -> list[str]:
+        """Waits until it has gone off in order, having found nothing wrong; what it said."""
+        self.process.wait(_DEADLINE_SECONDS)
+        lines = self.said()
+        assert "test.sh: status 0" in lines, "\n".join(lines)
+        assert not any("BUG:" in line or "WARNING:" in line for line in lines), "\n".join(lines)
+        return lines
+
+
+@contextmanager
+def guest(
+    qemu: str,
+    kernel: Kernel,
+    folder: Path,
+    script: str,
+    *,
+    files: Sequence[Path] = (),
+    disks: Sequence[str] = (),
+    network: str = "",
+) -> Iterator[Guest]:
+    """Starts `script` in a guest that has `kernel`, its modules and `files` in /.
+
+    Of `disks` each is a raw image, perhaps with options of QEMU's -drive after a comma; `network`
+    is the argument of -netdev, less the id. `folder` is the guest's own.
+    """
+    initramfs = _initramfs(kernel, folder, script, files)
+    console = folder / "console.log"
+    console.touch()
+    drives = [f"file={disk},if=virtio,format=raw,cache=none,file.locking=off" for disk in disks]
+    card = ("-netdev", f"{network},id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
+    arguments = [
+        *(qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "384"),
+        *("-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}"),
+        *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
+        *("-append", "console=ttyS0 panic=-1 quiet loglevel=7"),
+        *(word for drive in drives for word in ("-drive", drive)),
+        *(card if network else ()),
+    ]
+    with subprocess.Popen(arguments) as process:
+        try:
+            yield Guest(process, console)
+        finally:
+            process.kill()
+
+
 def boot(
     qemu: str,
     kernel: Kernel,
@@ -44,26 +102,9 @@ def boot(
     files: Sequence[Path] = (),
     disks: Sequence[str] = (),
 ) -> list[str]:
-    """Runs `script` in a guest that has `kernel`, its modules and `files` in /; then it goes off.
-
-    Of `disks` each is a raw image, perhaps with options of QEMU's -drive after a comma.
-    Returns what the guest wrote on its serial console: of both, kernel and script.
-    """
-    initramfs = _initramfs(kernel, folder, script, files)
-    console = folder / "console.log"
-    drives = [f"file={disk},if=virtio,format=raw,cache=none" for disk in disks]
-    arguments = [
-        *(qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "384"),
-        *("-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}"),
-        *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
-        *("-append", "console=ttyS0 panic=-1 quiet loglevel=7"),
-        *(word for drive in drives for word in ("-drive", drive)),
-    ]
-    subprocess.run(arguments, timeout=_DEADLINE_SECONDS, check=True)
-    lines = console.read_text(errors="replace").replace("\r", "").splitlines()
-    assert "test.sh: status 0" in lines, "\n".join(lines)
-    assert not any("BUG:" in line or "WARNING:" in line for line in lines), "\n".join(lines)
-    return lines
+    """Runs `script` in a guest to its end; returns what it said."""
+    with guest(qemu, kernel, folder, script, files=files, disks=disks) as started:
+        return started.finish()
 
 
 def _initramfs(kernel: Kernel, folder: Path, script: str, files: Sequence[Path]) -> Path:

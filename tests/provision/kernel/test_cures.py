@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the cures change, seen by one guest with a cleancache backend that talks.
 
-Each is looked at with and without its patch. What only several guests can show (S1, S3, and what
-S5 is for) is not here.
+Each is looked at with and without its patch. test_cures_of_clusters.py has what takes two guests.
 """
 
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.provision.kernel import ocfs2
 from tests.provision.kernel.guest import boot, build_module
 from tmem_host.provision.kernel import Kernel
 
@@ -48,23 +48,8 @@ mount -t ocfs2 /dev/vdb /mnt && echo mounted
 umount /mnt
 
 echo "test: cluster"
-modprobe ocfs2_stack_o2cb
 ifconfig lo 127.0.0.1 up
-cluster=/sys/kernel/config/cluster/tmem
-mkdir $cluster $cluster/node/one
-echo 7777 > $cluster/node/one/ipv4_port
-echo 127.0.0.1 > $cluster/node/one/ipv4_address
-echo 0 > $cluster/node/one/num
-echo 1 > $cluster/node/one/local
-region=$cluster/heartbeat/@UUID@
-mkdir $region
-echo 512 > $region/block_bytes
-echo @START@ > $region/start_block
-echo 4 > $region/blocks
-exec 3<> /dev/vdc
-echo 3 > $region/dev
-exec 3<&-
-mount -t ocfs2 -o heartbeat=local /dev/vdc /mnt && echo mounted
+@JOIN@
 head -c 65536 /tmp/new > /mnt/file
 sync
 drop
@@ -81,39 +66,17 @@ umount /mnt
 """
 
 
-def _disks(folder: Path) -> tuple[list[str], dict[str, str]]:
-    """ext4 with a file, throttled; ocfs2 of one node without a cluster; ocfs2 of a cluster.
-
-    And what the script has to know of the last.
-    """
+def _throttled(folder: Path) -> str:
+    """ext4 with a file, on a disk to which writing the file takes some seconds."""
     (folder / "files").mkdir()
     (folder / "files/file").write_bytes(b"0" * FILE_BYTES)
-    paths = [folder / name for name in ("ext4.img", "local.img", "cluster.img")]
-    for path in paths:
-        with open(path, "wb") as file:
-            file.truncate(100 << 20)
-    ocfs2 = ["mkfs.ocfs2", "-q", "-b", "4K", "-C", "4K", "-F"]
-    stack = ["-N", "2", "--cluster-stack=o2cb", "--cluster-name=tmem"]
-    commands: list[list[str | Path]] = [
-        ["mkfs.ext4", "-q", "-b", "4096", "-d", folder / "files", paths[0]],
-        [*ocfs2, "-N", "1", "-M", "local", paths[1]],
-        [*ocfs2, *stack, paths[2]],
-    ]
-    for command in commands:
-        subprocess.run(command, input=b"y\n", check=True, capture_output=True)
-    heartbeat = re.search(r"^\s+0 .* (\d+)\s+0x0", _ask(paths[2], "stat //heartbeat"), re.M)
-    uuid = re.search(r"UUID: (\w+)", _ask(paths[2], "stats"))
-    assert heartbeat
-    assert uuid
-    throttled = f"{paths[0]},throttling.bps-write={FILE_BYTES // 6}"
-    facts = {"UUID": uuid[1], "START": str(int(heartbeat[1]) * 8), "BYTES": str(FILE_BYTES)}
-    return [throttled, str(paths[1]), str(paths[2])], facts
-
-
-def _ask(image: Path, question: str) -> str:
-    return subprocess.run(
-        ["debugfs.ocfs2", "-R", question, image], capture_output=True, text=True, check=True
-    ).stdout
+    path = folder / "ext4.img"
+    with open(path, "wb") as file:
+        file.truncate(ocfs2.IMAGE_BYTES)
+    # with smaller blocks ext4 asks cleancache for nothing
+    make = ["mkfs.ext4", "-q", "-b", "4096", "-d", f"{folder}/files", str(path)]
+    subprocess.run(make, check=True)
+    return f"{path},throttling.bps-write={FILE_BYTES // 6}"
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +84,14 @@ def said(guest_kernel: Kernel, qemu: str, tmp_path_factory: pytest.TempPathFacto
     """What guest and backend said."""
     folder = tmp_path_factory.mktemp("cures")
     module = build_module(Path(__file__).parent / "module/recorder.c", guest_kernel, folder)
-    disks, facts = _disks(folder)
-    script = _SCRIPT
-    for name, value in facts.items():
-        script = script.replace(f"@{name}@", value)
+    local = ocfs2.local_image(folder / "local.img")
+    cluster = ocfs2.cluster_image(folder / "cluster.img")
+    script = (
+        _SCRIPT.replace("@BYTES@", str(FILE_BYTES))
+        .replace("@JOIN@", cluster.join(0, ["127.0.0.1"], "/dev/vdc"))
+        .replace("@UUID@", cluster.uuid)
+    )
+    disks = [_throttled(folder), str(local), str(cluster.path)]
     return boot(qemu, guest_kernel, folder, script, files=[module], disks=disks)
 
 
