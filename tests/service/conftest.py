@@ -88,11 +88,11 @@ class Live:
         with Connection(self.socket) as connection:
             return connection.call(method, **arguments)
 
-    def tmem(self, *line: str, status: int = 0) -> str:
-        """What `tmem LINE` prints: on its error output if it is to fail."""
+    def tmem(self, *line: str, status: int = 0, socket: bool = True) -> str:
+        """What `tmem LINE` prints: on its error output if it is to fail. `socket` names ours."""
         self._capsys.readouterr()
         try:
-            found = cli.main([*line, "--socket", str(self.socket)])
+            found = cli.main([*line, *(["--socket", str(self.socket)] if socket else [])])
         except SystemExit as usage:
             found = int(str(usage.code))
         printed = self._capsys.readouterr()

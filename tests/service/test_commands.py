@@ -8,6 +8,7 @@ import pytest
 
 from tests.server.peer import Memory, page_of
 from tests.service.conftest import Live
+from tmem_host.control import Connection
 
 UUID = "a1b2c3d4-e5f6-0718-293a-4b5c6d7e8f90"
 SHARED = bytes.fromhex(UUID.replace("-", ""))
@@ -173,8 +174,6 @@ def test_without_a_service_every_command_says_how_to_start_one(stopped: Live) ->
 
 
 def test_events_are_followed(live: Live) -> None:
-    from tmem_host.control import Connection  # noqa: PLC0415
-
     with Connection(live.socket) as connection:
         connection.call("events.subscribe")
         live.add("guest")

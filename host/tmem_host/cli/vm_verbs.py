@@ -20,6 +20,7 @@ from tmem_host.provision.vm.errors import BadSetting, NoSuchVm, WrongState
 from tmem_host.provision.vm.info import VmInfo
 from tmem_host.provision.vm.places import VmPlaces
 from tmem_host.provision.vm.provisioner import BOOT_LIMIT_S, STOP_LIMIT_S, Provisioner
+from tmem_host.provision.vm.remote import open_provisioner
 from tmem_host.provision.vm.stopping import interruptible, undisturbed
 
 _TIME_IS_UP = 124
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _open(options: argparse.Namespace) -> Provisioner:
-    return Provisioner(uri=options.connect, progress=progress_on(sys.stderr))
+    return open_provisioner(options.connect, progress_on(sys.stderr))
 
 
 # ---- making and ending -------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class Service:
             self.journal,
             tell=self._tell,
             about=self._about(),
-            name_of=self._link.name_of if self._link is not None else lambda _: None,
+            link=self._link,
         )
         self._dispatcher = Dispatcher(methods)
         path = self.config.control.socket or default_control_socket()

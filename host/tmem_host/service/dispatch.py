@@ -54,6 +54,10 @@ def _check(name: str, key: str, value: object, hint: Any) -> None:
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if value is None and types.NoneType in allowed:
         return
+    if any(typing.get_origin(kind) is dict for kind in allowed):
+        if not isinstance(value, dict):
+            raise CallRefused(f"{name}: {key} is a map", "usage")
+        return
     # bool is an int for Python, not for us
     if type(value) not in allowed or (type(value) is int and not 0 <= value <= _INTEGER_MAX):
         kinds = {str: "text", int: "whole number, not negative", bool: "true or false"}

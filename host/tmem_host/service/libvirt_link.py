@@ -3,9 +3,13 @@
 libvirt comes back."""
 
 import threading
+from typing import Any
 
+from tmem_host.control.errors import CallRefused
+from tmem_host.provision.vm.connection import choose_places
 from tmem_host.provision.vm.errors import VmError
 from tmem_host.provision.vm.provisioner import Provisioner
+from tmem_host.provision.vm.remote import serve_call
 from tmem_host.service.domains import Domains
 from tmem_host.service.journal import Tell
 
@@ -31,6 +35,17 @@ class LibvirtLink:
         """The name of the domain with this uuid or id; None if libvirt knows none, or is away."""
         provisioner = self._provisioner
         return provisioner.name_of(uuid_or_id) if provisioner is not None else None
+
+    def about(self) -> dict[str, str]:
+        """Which connection it is, and where its VMs keep their files."""
+        return {"uri": self._uri, "state": str(choose_places(self._uri).state)}
+
+    def call(self, name: str, arguments: dict[str, Any]) -> Any:
+        """A method of the Provisioner, for a tool. CallRefused."""
+        provisioner = self._provisioner
+        if provisioner is None:
+            raise CallRefused(f"there is no connection to {self._uri} now", "state")
+        return serve_call(provisioner, name, arguments)
 
     def stop(self) -> None:
         """Ends the connection; domains and their sessions go on."""

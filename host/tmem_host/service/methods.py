@@ -7,7 +7,6 @@ is named by its name or, with libvirt connected, by uuid or id of its domain.
 
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from tmem_host.control.errors import CallRefused
@@ -24,6 +23,7 @@ from tmem_host.native import (
 from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.dispatch import method
 from tmem_host.service.journal import Journal, Tell
+from tmem_host.service.libvirt_link import LibvirtLink
 from tmem_host.service.views import as_map, client_line, client_whole
 
 
@@ -39,9 +39,9 @@ class Methods:
         *,
         tell: Tell,
         about: dict[str, Any],
-        name_of: Callable[[str], str | None] = lambda _: None,
+        link: LibvirtLink | None = None,
     ) -> None:
-        self._name_of = name_of
+        self._link = link
         self._engine = engine
         self._server = server
         self._channels = channels
@@ -54,10 +54,11 @@ class Methods:
 
     @method("service.info")
     def service_info(self) -> dict[str, Any]:
-        """Version, process, uptime, arena, configuration file, channels."""
+        """Version, process, uptime, arena, configuration file, libvirt's connection, channels."""
         return self._about | {
             "uptime_seconds": int(time.monotonic() - self._started),
             "shared_auth_all": self._engine.shared_auth_all,
+            "libvirt": self._link.about() if self._link is not None else None,
             "channels": [
                 {"client": channel.client, "path": channel.path, "listen": channel.listen}
                 for channel in self._channels.all()
@@ -222,11 +223,21 @@ class Methods:
         self._tell("auth-all", "allowed" if allow else "ended", None)
         return allow
 
+    # ---- machines ------------------------------------------------------------------------
+
+    @method("vm.call")
+    def vm_call(self, name: str, arguments: dict[str, Any]) -> Any:
+        """What `tmem vm` does, where the service has libvirt's embedded root open."""
+        if self._link is None:
+            raise CallRefused("no libvirt connection is configured (libvirt.uri)", "state")
+        return self._link.call(name, arguments)
+
     # ---- inside --------------------------------------------------------------------------
 
     def _client(self, name: str) -> Client:
         domain, slash, channel = name.partition("/")
-        for found in (name, (self._name_of(domain) or domain) + slash + channel):
+        known = self._link.name_of(domain) if self._link is not None else None
+        for found in (name, (known or domain) + slash + channel):
             try:
                 return self._engine.find_client(found)
             except UnknownClient:
