@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the typed stub of a cffi extension from the same declarations that build it.
 
-usage: python -m bindings.stub OUTPUT
+usage: python -m bindings.stub host|shim OUTPUT
 
 A pointer to a struct becomes a class with the struct's fields, every other pointer or array an
 `Array` of what it points to, so that mypy sees a wrong struct, a missing argument or a misspelt
@@ -46,7 +46,7 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["void const **"]) -> Array[bytes | Array[Any]]: ...
     @overload
-    def new(self, cdecl: Literal["uint8_t[]"], init: int | bytes) -> Array[int]: ...
+    def new(self, cdecl: Literal["uint8_t[]", "int32_t[]"], init: int | bytes) -> Array[int]: ...
     @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Array[bytes]: ...
 {allocations}
@@ -90,6 +90,8 @@ class Stub:
             case c_ast.TypeDecl(type=c_ast.Struct(name=name)):
                 self.structs.setdefault(name, [])
                 return str(name)
+            case c_ast.PtrDecl(type=c_ast.FuncDecl()):
+                return "Any"
             case c_ast.PtrDecl(type=c_ast.TypeDecl(type=c_ast.Struct()) as target):
                 return self.type_name(target)
             case c_ast.PtrDecl(type=c_ast.TypeDecl(type=c_ast.IdentifierType(names=["void"]))):
@@ -157,4 +159,5 @@ def generate(declarations: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(generate(cdef.read(sources.HOST_APIS)), encoding="utf-8")
+    extension = {"host": sources.HOST, "shim": sources.SHIM}[sys.argv[1]]
+    Path(sys.argv[2]).write_text(generate(cdef.read(extension.headers)), encoding="utf-8")
