@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What pyproject.toml cannot say: the C libraries and the cffi extensions that they are linked into.
+"""What pyproject.toml cannot say: the C libraries, and the cffi extensions they are linked into.
 
 Each part is a library of its own, so that its warnings are errors while those of the code which
 cffi generates are not.

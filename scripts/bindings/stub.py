@@ -8,6 +8,7 @@ A pointer to a struct becomes a class with the struct's fields, every other poin
 field. What it cannot see is whether a pointer may be NULL.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -46,7 +47,9 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["void const **"]) -> Array[bytes | Array[Any]]: ...
     @overload
-    def new(self, cdecl: Literal["uint8_t[]", "int32_t[]", "uint64_t[]"], init: int | bytes) -> Array[int]: ...
+    def new(
+        self, cdecl: Literal["uint8_t[]", "int32_t[]", "uint64_t[]"], init: int | bytes
+    ) -> Array[int]: ...
     @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Array[bytes]: ...
 {allocations}
@@ -140,8 +143,16 @@ class Stub:
             for name, lines in self.structs.items()
         ]
         members = "\n".join(["class _Lib:", *(f"    {line}" for line in self.members)])
+        # Inside the class the name of a function hides that of a struct.
+        aliases = []
+        for name in self.structs:
+            if f"def {name}(" in members:
+                members = re.sub(rf"(?<!def )\b{name}\b", f"_{name}", members)
+                aliases.append(f"_{name} = {name}")
         allocations = "\n".join(ALLOCATION.format(struct=name) for name in self.structs)
-        return "\n\n".join([PREAMBLE, *classes, members, FFI.format(allocations=allocations)])
+        return "\n\n".join(
+            [PREAMBLE, *classes, *aliases, members, FFI.format(allocations=allocations)]
+        )
 
 
 def _base_names(node: c_ast.Node) -> str:

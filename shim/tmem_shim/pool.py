@@ -14,6 +14,7 @@ from tmem_shim.records import PoolInfo, record
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
+    from tmem_shim._shim import Array
     from tmem_shim.shim import Shim
 
 _PUT_RESULTS = {int(result): result for result in Put}
@@ -73,36 +74,32 @@ class Pool:
         self, oid: Oid, first: int, count: int, pages: ReadableBuffer, *, depth: int = 64
     ) -> list[Put]:
         """Puts `count` pages from `first` on, up to `depth` of them at once, and waits for all."""
-        results = self._run(lib.TMEM_OP_PUT_PAGE, oid, first, count, pages, depth, writable=False)
+        with page_memory(ffi, pages, writable=False, count=count) as memory:
+            results = self._run(
+                lib.TMEM_OP_PUT_PAGE, oid, range(first, first + count), memory, depth
+            )
         return [self._put_result(code, "put") for code in results]
 
     def get_run(
         self, oid: Oid, first: int, count: int, into: WriteableBuffer, *, depth: int = 64
     ) -> list[bool]:
         """Gets `count` pages from `first` on, up to `depth` of them at once: which were hits."""
-        results = self._run(lib.TMEM_OP_GET_PAGE, oid, first, count, into, depth, writable=True)
+        with page_memory(ffi, into, writable=True, count=count) as memory:
+            results = self._run(
+                lib.TMEM_OP_GET_PAGE, oid, range(first, first + count), memory, depth
+            )
         return [self._hit(code, oid, first + i) for i, code in enumerate(results)]
 
-    def _run(
-        self,
-        op: int,
-        oid: Oid,
-        first: int,
-        count: int,
-        pages: ReadableBuffer,
-        depth: int,
-        *,
-        writable: bool,
-    ) -> list[int]:
-        if count < 1 or not 1 <= depth <= DEPTH_MAX:
-            raise ValueError(f"{count} pages, {depth} at once: 1 to {DEPTH_MAX} at once")
+    def _run(self, op: int, oid: Oid, indices: range, memory: Array[int], depth: int) -> list[int]:
+        if not 1 <= depth <= DEPTH_MAX:
+            raise ValueError(f"{depth} at once: there can be 1 to {DEPTH_MAX}")
         name = ffi.new("struct tmem_oid *", oid_words(oid))
+        count = len(indices)
         results = ffi.new("int32_t[]", count)
-        with (
-            page_memory(ffi, pages, writable=writable, count=count) as memory,
-            self.shim.handle as shim,
-        ):
-            lib.tmem_transport_run(shim, op, self.id, name, first, count, depth, memory, results)
+        with self.shim.handle as shim:
+            lib.tmem_transport_run(
+                shim, op, self.id, name, indices.start, count, depth, memory, results
+            )
         return [results[i] for i in range(count)]
 
     # ---- flushes -------------------------------------------------------------------------

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import uuid
     from types import TracebackType
 
-    from tmem_shim._shim import Array, tmem_shim, tmem_transport, tmem_transport_options
+    from tmem_shim._shim import Array, tmem_shim, tmem_transport
 
 _NEW_POOL_ERRORS = {
     lib.TMEM_EPERM: "a shared pool cannot be persistent",
@@ -71,9 +71,18 @@ class Shim:
         self._pools: list[Pool] = []  # in the order in which they were made, gone ones too
         # Memory of swap areas by their number, the shim's until it gives it back.
         self.lent: dict[int, Array[int]] = {}
-        options = ffi.new("struct tmem_transport_options *")
-        self._fill(options, config or Config())
-        options.fd = -1 if fd is None else fd
+        options = ffi.new(
+            "struct tmem_transport_options *",
+            {
+                "path": _encoded(self.path),
+                "fd": -1 if fd is None else fd,
+                "config": {
+                    **dataclasses.asdict(config or Config()),
+                    "boot_id": list(self.boot_id),
+                    "implementation": b"tmem_shim",
+                },
+            },
+        )
         made = ffi.new("struct tmem_transport **")
         code = lib.tmem_transport_new(options, made)
         if code == -errno.EINVAL:
@@ -91,20 +100,6 @@ class Shim:
         if code:
             self.handle.close()
             raise errors.ShimError(f"no thread for the shim: {os.strerror(-code)}", errno=-code)
-
-    def _fill(self, options: tmem_transport_options, config: Config) -> None:
-        if self.path is not None:
-            encoded = os.fsencode(self.path)
-            if not encoded or len(encoded) > lib.TMEM_TRANSPORT_PATH_MAX:
-                message = (
-                    f"{self.path!r}: a path has 1 to {lib.TMEM_TRANSPORT_PATH_MAX} bytes here"
-                )
-                raise errors.BadConfig(message, errno=errno.ENAMETOOLONG)
-            options.path = encoded
-        for field in dataclasses.fields(config):
-            setattr(options.config, field.name, getattr(config, field.name))
-        options.config.boot_id = self.boot_id
-        options.config.implementation = b"tmem_shim"
 
     def _restore(self, session: SavedSession) -> None:
         with self.handle as shim:
@@ -242,9 +237,7 @@ class Shim:
         untrusted_map: Any = msgpack.unpackb(bytes(page[:size]))
         if not isinstance(untrusted_map, dict):
             raise errors.ShimError("the host's answer to STAT is no map", errno=errno.EPROTO)
-        return {
-            str(key): value for key, value in untrusted_map.items() if isinstance(value, int)
-        }
+        return {str(key): value for key, value in untrusted_map.items() if isinstance(value, int)}
 
     def info(self) -> Info:
         """The shim as it is now."""
@@ -295,6 +288,14 @@ _STREAM_ERRORS = {
     errno.ENOTCONN: "the host has not opened its end of the port",
     errno.ENOTSUP: "it is neither a unix socket nor a character device",
 }
+
+
+def _encoded(path: str | None) -> bytes:
+    encoded = b"" if path is None else os.fsencode(path)
+    if len(encoded) > lib.TMEM_TRANSPORT_PATH_MAX:
+        message = f"{path!r}: a path has at most {lib.TMEM_TRANSPORT_PATH_MAX} bytes here"
+        raise errors.BadConfig(message, errno=errno.ENAMETOOLONG)
+    return encoded
 
 
 def _free(transport: tmem_transport, _shim: tmem_shim) -> None:

@@ -2,8 +2,24 @@
 """What can go wrong in engine and server, as exceptions. A miss and a refused put are results
 instead."""
 
-from tmem_shim.errors import ClosedError as ClosedError
-from tmem_shim.errors import TmemError as TmemError
+from tmem_shim.errors import ClosedError, TmemError
+
+__all__ = [
+    "ArenaError",
+    "BadClientName",
+    "BadPoolFlags",
+    "ClientError",
+    "ClientExists",
+    "ClientGone",
+    "ClosedError",
+    "DamagedPage",
+    "FrozenError",
+    "PoolError",
+    "TmemError",
+    "TooManyPools",
+    "UnknownClient",
+    "UnknownPool",
+]
 
 
 class ArenaError(TmemError):
