@@ -14,9 +14,12 @@ __all__ = [
     "ClosedError",
     "DamagedPage",
     "FrozenError",
+    "NoSession",
     "PoolError",
+    "ServerError",
     "TmemError",
     "TooManyPools",
+    "UnknownChannel",
     "UnknownClient",
     "UnknownPool",
 ]
