@@ -45,7 +45,7 @@ HOST = Extension(
 SHIM = Extension(
     module="tmem_shim._shim",
     parts=("shim", "wire"),
-    headers=["user/transport.h"],
+    headers=["user/transport.h", "wire.h"],
     libraries=["xxhash", "pthread"],
 )
 PARTS = {part: _glob(f"c/{part}/**/*.c") for part in dict.fromkeys((*HOST.parts, *SHIM.parts))}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tmem_shim import errors
 from tmem_shim._shim import ffi, lib
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tmem_shim.shim import Shim
 
 _PUT_RESULTS = {int(result): result for result in Put}
-DEPTH_MAX = 256
+DEPTH_MAX: Final = 256
+# Pages that one message can flush.
+RANGE_MAX: Final = lib.TMEM_WIRE_RANGE_MAX
 
 
 class Pool:
@@ -125,8 +127,10 @@ class Pool:
         self._done(code, "flush object")
 
     def flush_range(self, oid: Oid, first: int, count: int) -> None:
-        """Removes the pages `first` to `first + count - 1`, cut at the largest index; waits."""
-        self._flush(lib.TMEM_OP_FLUSH_RANGE, oid, first, count, "flush range")
+        """Removes the pages `first` to `first + count - 1`, cut at the largest index; waits. Of a
+        persistent pool at most RANGE_MAX at once: ShimError with EINVAL for more."""
+        if count:
+            self._flush(lib.TMEM_OP_FLUSH_RANGE, oid, first, count, "flush range")
 
     def flush(self) -> None:
         """Removes every page of the pool, for all its members; waits."""
