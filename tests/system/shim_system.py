@@ -25,7 +25,7 @@ from tmem_shim.shim import Shim
 # machine.
 CONFIG = Config(ahead_pages=OFF, summary_windows=OFF, get_ms=600_000, silent_ms=600_000)
 TIMEOUT_S = 120.0
-LAPSE_MS = 3_600_000
+LAPSE_MS = 48_000
 
 ANSWERS = {
     Put.STORED: PutAnswer.STORED,

@@ -15,7 +15,7 @@ from tests.engine.machine.coverage import Coverage
 from tests.engine.machine.run import run_machine
 from tests.system.shim_system import ShimSystem
 
-EXAMPLES = 15
+EXAMPLES = 40
 
 # What this machine must have seen for the run to prove something about the way to the engine.
 COUNTERS = (
