@@ -25,7 +25,6 @@ COUNTERS = (
     "refused_cap",
     "refused_quota",
     "refused_full",
-    "refused_host",
     "gets_hit",
     "gets_missed",
     "gets_empty",
