@@ -16,10 +16,9 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
 BIN := .venv/bin
-NATIVE := host/tmem_host/native
 # The name that CPython gives an extension of the stable ABI.
-EXTENSION := $(NATIVE)/_engine.abi3.so
-STUB := $(NATIVE)/_engine.pyi
+EXTENSIONS := host/tmem_host/native/_engine.abi3.so shim/tmem_shim/_shim.abi3.so
+STUBS := $(EXTENSIONS:.abi3.so=.pyi)
 
 HEADERS := $(shell find c -name '*.h')
 SOURCES := $(shell find c -name '*.c' ! -path '*/kernel/*' ! -path 'c/kmod/*')
@@ -41,7 +40,7 @@ endef
 
 # ---- setup ---------------------------------------------------------------------------------
 
-setup: debian-packages .venv/.installed $(EXTENSION) $(STUB)
+setup: debian-packages .venv/.installed $(EXTENSIONS) $(STUBS)
 
 debian-packages:
 	@scripts/setup-debian
@@ -53,13 +52,16 @@ debian-packages:
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[test,dev]'
 	@touch $@
 
-$(EXTENSION): setup.py c/cflags $(HEADERS) $(SOURCES) $(BINDINGS) | .venv/.installed
-	@echo 'setup: $@'
+$(EXTENSIONS) &: setup.py c/cflags $(HEADERS) $(SOURCES) $(BINDINGS) | .venv/.installed
+	@echo 'setup: $(notdir $(EXTENSIONS))'
 	@$(BIN)/python setup.py --quiet build_clib build_ext --inplace
-	@touch $@
+	@touch $(EXTENSIONS)
 
-$(STUB): $(HEADERS) $(BINDINGS) | .venv/.installed
-	@PYTHONPATH=scripts $(BIN)/python -m bindings.stub $@
+host/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -m bindings.stub host $@
+
+shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
+	@PYTHONPATH=scripts $(BIN)/python -m bindings.stub shim $@
 
 # ---- checks --------------------------------------------------------------------------------
 
@@ -110,4 +112,4 @@ format:
 	@$(BIN)/ruff check --quiet --fix-only .
 
 clean:
-	rm -rf build $(EXTENSION) $(STUB) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build $(EXTENSIONS) $(STUBS) .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What pyproject.toml cannot say: the C libraries and the cffi extension that they are linked into.
+"""What pyproject.toml cannot say: the C libraries, and the cffi extensions they are linked into.
 
 Each part is a library of its own, so that its warnings are errors while those of the code which
 cffi generates are not.
@@ -26,7 +26,7 @@ setup(
                 "cflags": [f"@{sources.CFLAGS_FILE}", "-O2", "-g", "-UNDEBUG"],
             },
         )
-        for part, files in sources.HOST_PARTS.items()
+        for part, files in sources.PARTS.items()
     ],
-    cffi_modules=["scripts/bindings/engine.py:ffibuilder"],
+    cffi_modules=["scripts/bindings/extension.py:host", "scripts/bindings/extension.py:shim"],
 )

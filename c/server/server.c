@@ -59,7 +59,7 @@ static uint32_t count_workers(const struct tmem_server_options *options)
 	return processors > PROCESSORS_A_WORKER ? (uint32_t)(processors / PROCESSORS_A_WORKER) : 1;
 }
 
-static void free_server(struct tmem_server *server)
+void tmem_server_free(struct tmem_server *server)
 {
 	tmem_sessions_free(server);
 	for (uint32_t i = 0; i < server->worker_count; i++)
@@ -113,7 +113,7 @@ int tmem_server_make(struct tmem_engine *engine, const char *state_path,
 	if (code == 0)
 		code = tmem_sessions_load(server, error);
 	if (code != 0) {
-		free_server(server);
+		tmem_server_free(server);
 		return code;
 	}
 	*ret = server;
@@ -148,7 +148,7 @@ void tmem_server_stop(struct tmem_server *server, uint32_t patience_ms)
 	for (uint32_t i = 0; i < server->worker_count; i++)
 		tmem_worker_join(&server->workers[i]);
 	tmem_events_wake(&server->events);
-	free_server(server);
+	tmem_server_free(server);
 }
 
 /* ---- sessions --------------------------------------------------------------------------- */

@@ -120,6 +120,9 @@ int tmem_server_make(struct tmem_engine *engine, const char *state_path,
 		     const struct tmem_server_options *options, bool threads,
 		     struct tmem_server **ret, struct tmem_error *error);
 
+/* What tmem_server_make made; its workers have ended, or never were. */
+void tmem_server_free(struct tmem_server *server);
+
 /* ---- of all clients (sessions.c); any thread ---- */
 
 /* Takes over what arena and state file know (before the workers run): sessions that can be resumed

@@ -2,6 +2,7 @@
 """Which C files make which extension. Paths are relative to the top of the tree, where the build
 runs, since setuptools refuses absolute ones."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -9,14 +10,42 @@ TOP = Path(__file__).resolve().parents[2]
 
 def _glob(*patterns: str) -> list[str]:
     found = (path for pattern in patterns for path in TOP.glob(pattern))
-    return sorted(str(path.relative_to(TOP)) for path in found)
+    # what is for the kernel only stands in folders named kernel
+    return sorted(str(path.relative_to(TOP)) for path in found if "kernel" not in path.parts)
 
 
 CFLAGS_FILE = "c/cflags"
-INCLUDE_DIRS = ["c/include", "c/engine", "c/wire", "c/server"]
+INCLUDE_DIRS = ["c/include", "c/engine", "c/wire", "c/server", "c/shim"]
 HEADERS = [*_glob(*(f"{folder}/**/*.h" for folder in INCLUDE_DIRS)), CFLAGS_FILE]
-# The libraries that the host's extension is made of, in the order in which they need each other,
-# and the headers whose declarations it offers.
-HOST_PARTS = {part: _glob(f"c/{part}/**/*.c") for part in ("server", "engine", "wire")}
-HOST_APIS = ["engine.h", "wire.h", "map.h", "server.h"]
-HOST_LIBRARIES = ["lz4", "zstd", "xxhash", "pthread"]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One extension: its libraries in the order in which they need each other, the headers whose
+    declarations it offers, and what it needs of the system."""
+
+    module: str
+    parts: tuple[str, ...]
+    headers: list[str]
+    libraries: list[str]
+
+    @property
+    def sources(self) -> list[str]:
+        """All C files in it."""
+        return [file for part in self.parts for file in PARTS[part]]
+
+
+HOST = Extension(
+    module="tmem_host.native._engine",
+    parts=("server", "engine", "wire"),
+    headers=["engine.h", "wire.h", "map.h", "server.h"],
+    libraries=["lz4", "zstd", "xxhash", "pthread"],
+)
+# No engine: a guest carries it.
+SHIM = Extension(
+    module="tmem_shim._shim",
+    parts=("shim", "wire"),
+    headers=["user/transport.h", "wire.h"],
+    libraries=["xxhash", "pthread"],
+)
+PARTS = {part: _glob(f"c/{part}/**/*.c") for part in dict.fromkeys((*HOST.parts, *SHIM.parts))}

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes the typed stub of a cffi extension from the same declarations that build it.
 
-usage: python -m bindings.stub OUTPUT
+usage: python -m bindings.stub host|shim OUTPUT
 
 A pointer to a struct becomes a class with the struct's fields, every other pointer or array an
 `Array` of what it points to, so that mypy sees a wrong struct, a missing argument or a misspelt
 field. What it cannot see is whether a pointer may be NULL.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -46,7 +47,9 @@ class _FFI:
     @overload
     def new(self, cdecl: Literal["void const **"]) -> Array[bytes | Array[Any]]: ...
     @overload
-    def new(self, cdecl: Literal["uint8_t[]"], init: int | bytes) -> Array[int]: ...
+    def new(
+        self, cdecl: Literal["uint8_t[]", "int32_t[]", "uint64_t[]"], init: int | bytes
+    ) -> Array[int]: ...
     @overload
     def new(self, cdecl: Literal["char[]"], init: int | bytes) -> Array[bytes]: ...
 {allocations}
@@ -90,6 +93,8 @@ class Stub:
             case c_ast.TypeDecl(type=c_ast.Struct(name=name)):
                 self.structs.setdefault(name, [])
                 return str(name)
+            case c_ast.PtrDecl(type=c_ast.FuncDecl()):
+                return "Any"
             case c_ast.PtrDecl(type=c_ast.TypeDecl(type=c_ast.Struct()) as target):
                 return self.type_name(target)
             case c_ast.PtrDecl(type=c_ast.TypeDecl(type=c_ast.IdentifierType(names=["void"]))):
@@ -138,8 +143,16 @@ class Stub:
             for name, lines in self.structs.items()
         ]
         members = "\n".join(["class _Lib:", *(f"    {line}" for line in self.members)])
+        # Inside the class the name of a function hides that of a struct.
+        aliases = []
+        for name in self.structs:
+            if f"def {name}(" in members:
+                members = re.sub(rf"(?<!def )\b{name}\b", f"_{name}", members)
+                aliases.append(f"_{name} = {name}")
         allocations = "\n".join(ALLOCATION.format(struct=name) for name in self.structs)
-        return "\n\n".join([PREAMBLE, *classes, members, FFI.format(allocations=allocations)])
+        return "\n\n".join(
+            [PREAMBLE, *classes, *aliases, members, FFI.format(allocations=allocations)]
+        )
 
 
 def _base_names(node: c_ast.Node) -> str:
@@ -157,4 +170,5 @@ def generate(declarations: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(generate(cdef.read(sources.HOST_APIS)), encoding="utf-8")
+    extension = {"host": sources.HOST, "shim": sources.SHIM}[sys.argv[1]]
+    Path(sys.argv[2]).write_text(generate(cdef.read(extension.headers)), encoding="utf-8")

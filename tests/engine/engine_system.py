@@ -54,7 +54,7 @@ class EngineSystem:
     """An engine over an arena in `directory`; with `squeezable`, that is all of a small host."""
 
     def __init__(self, directory: Path, budget_bytes: int, *, squeezable: bool) -> None:
-        self.offers = frozenset({"crash", "squeeze"} if squeezable else {"crash"})
+        self.offers = frozenset({"absence", "crash", *(["squeeze"] if squeezable else [])})
         self._directory = directory
         self._lives = 0  # of arenas, for their names
         self._path = directory / "arena-0"
@@ -267,8 +267,11 @@ class EngineSystem:
 
     # ---- end and return --------------------------------------------------------------------
 
-    def reopen(self) -> None:
+    def _end(self) -> None:
         self._engine.close()
+
+    def reopen(self) -> None:
+        self._end()
         self._open()
 
     def crash(self) -> None:
@@ -276,7 +279,7 @@ class EngineSystem:
         self._lives += 1
         copy = self._directory / f"arena-{self._lives}"
         copy_arena(self._path, copy)
-        self._engine.close()
+        self._end()
         os.unlink(self._path)
         self._path = copy
         self._open()
@@ -286,5 +289,5 @@ class EngineSystem:
 
     def close(self) -> None:
         self.squeeze(False)
-        self._engine.close()
+        self._end()
         self._path.unlink()

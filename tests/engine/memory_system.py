@@ -34,7 +34,7 @@ EFROZEN: Final = 1000
 class MemorySystem(MemoryPages):
     """See the module's text. `fault` is one of `FAULTS`, or None."""
 
-    offers = frozenset({"crash", "reconnect", "squeeze"})
+    offers = frozenset({"absence", "crash", "reconnect", "squeeze"})
 
     # ---- pools -----------------------------------------------------------------------------
 

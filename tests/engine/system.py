@@ -136,7 +136,8 @@ class System(Protocol):
     """The system under test. Calls raise `RejectedError` where the contract names an error."""
 
     # Steps that only some systems know: "crash" (lose the process, keep the memory), "reconnect"
-    # (lose the channel, keep both ends), "squeeze" (take and give back the host's memory).
+    # (lose the channel, keep both ends), "squeeze" (take and give back the host's memory),
+    # "absence" (who has not resumed operates all the same: nothing lies between it and the host).
     offers: frozenset[str]
 
     def create_client(self, client: str) -> None: ...

@@ -23,7 +23,7 @@ HELLO, START, ECHO, BYE, STAT, POOLS = 32, 33, 34, 35, 36, 37
 REPLY, CUMULATIVE, AHEAD, PRESENCE, TOKEN, NEW_MOUNT = 1, 2, 4, 8, 16, 32
 PERSISTENT, SHARED, ABI_VERSION = 1, 2, 1 << 24
 MISS, DONE, EEMPTY = 0, 1, -1001
-ENODEV, EINVAL, EPROTO, EILSEQ, EOPNOTSUPP = -19, -22, -71, -84, -95
+EAGAIN, ENODEV, EINVAL, ENOSPC, EPROTO, EILSEQ, EOPNOTSUPP = -11, -19, -22, -28, -71, -84, -95
 ECONNRESET, ESHUTDOWN, ETIMEDOUT, ESTALE, EUCLEAN = -104, -108, -110, -116, -117
 RESUME, NEW_EPOCH = 1, 2
 ALL_POOLS = 2**64 - 1
@@ -70,7 +70,11 @@ class Peer:
     @classmethod
     def connect(cls, path: str, memory: Memory) -> Peer:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connected.connect(path)
+        try:
+            connected.connect(path)
+        except OSError:
+            connected.close()
+            raise
         return cls(connected, memory)
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tmem_host.native._engine import ffi, lib
-from tmem_host.native.abi import PAGE_BYTES
+from tmem_host.native._engine import ffi
+from tmem_shim.pages import oid_words, page_memory
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -17,27 +17,16 @@ if TYPE_CHECKING:
 
 def readable_page(page: ReadableBuffer) -> Array[int]:
     """The memory of `page`; ValueError unless it is one piece of PAGE_BYTES bytes."""
-    return _page(page, writable=False)
+    memory: Array[int] = page_memory(ffi, page, writable=False)
+    return memory
 
 
 def writable_page(page: WriteableBuffer) -> Array[int]:
     """The memory of `page`; ValueError unless it is one writable piece of PAGE_BYTES bytes."""
-    return _page(page, writable=True)
-
-
-def _page(page: ReadableBuffer, *, writable: bool) -> Array[int]:
-    try:
-        memory = ffi.from_buffer("uint8_t[]", page, writable)
-    except BufferError as error:
-        kind = "writable, contiguous" if writable else "contiguous"
-        raise ValueError(f"a page must be a {kind} buffer: {error}") from None
-    if len(memory) != PAGE_BYTES:
-        raise ValueError(f"a page has {PAGE_BYTES} bytes, not {len(memory)}")
+    memory: Array[int] = page_memory(ffi, page, writable=True)
     return memory
 
 
 def oid_struct(oid: Oid) -> tmem_oid:
     """`oid` for C. ValueError unless it has three words, OverflowError if one is out of range."""
-    if len(oid) != lib.TMEM_OID_WORDS:
-        raise ValueError(f"an oid has {lib.TMEM_OID_WORDS} words, not {len(oid)}")
-    return ffi.new("struct tmem_oid *", [oid])
+    return ffi.new("struct tmem_oid *", oid_words(oid))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Self
 from tmem_host.native import errors
 from tmem_host.native._engine import ffi, lib
 from tmem_host.native.abi import Encoding, Oid, PoolFlags
-from tmem_host.native.handle import Handle
 from tmem_host.native.pool import Pool
 from tmem_host.native.records import ClientInfo, ClientSettings, Counters, record
+from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,8 +15,8 @@ from tmem_host.native._engine import ffi, lib
 from tmem_host.native.abi import CLIENT_NAME_MAX_BYTES
 from tmem_host.native.arena import encoded_path
 from tmem_host.native.client import Client
-from tmem_host.native.handle import Handle
 from tmem_host.native.records import Counters, Recovery, ShrinkReport, Usage, record, text
+from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -2,45 +2,27 @@
 """What can go wrong in engine and server, as exceptions. A miss and a refused put are results
 instead."""
 
-from __future__ import annotations
+from tmem_shim.errors import ClosedError, TmemError
 
-import errno as errno_names
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tmem_host.native.abi import Oid
-
-
-class TmemError(Exception):
-    """Base of all errors of engine and server.
-
-    `errno` is positive. `client` (a name), `pool`, `oid` and `index` say what the failed call was
-    about and are None where it was about nothing of the kind.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        errno: int,
-        client: str | None = None,
-        pool: int | None = None,
-        oid: Oid | None = None,
-        index: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.errno = errno
-        self.client = client
-        self.pool = pool
-        self.oid = oid
-        self.index = index
-
-
-class ClosedError(TmemError):
-    """The engine or the client reference was closed before the call."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is closed", errno=errno_names.EBADF)
+__all__ = [
+    "ArenaError",
+    "BadClientName",
+    "BadPoolFlags",
+    "ClientError",
+    "ClientExists",
+    "ClientGone",
+    "ClosedError",
+    "DamagedPage",
+    "FrozenError",
+    "NoSession",
+    "PoolError",
+    "ServerError",
+    "TmemError",
+    "TooManyPools",
+    "UnknownChannel",
+    "UnknownClient",
+    "UnknownPool",
+]
 
 
 class ArenaError(TmemError):

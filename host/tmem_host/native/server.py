@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         tmem_server,
     )
     from tmem_host.native.engine import Engine
-    from tmem_host.native.handle import Handle
+    from tmem_shim.handle import Handle
 
 SOCKET_PATH_MAX_BYTES: Final = lib.TMEM_SERVER_PATH_MAX
 TURN_REQUESTS: Final = lib.TMEM_SERVER_TURN_REQUESTS

@@ -146,7 +146,7 @@ class Lifecycle(Guest, Operator):
             self.event("reopen with pages")
         if any(not pool.served for pool in self.model.shared.values()):
             self.event("shared pool unserved")
-        if resume:
+        if resume or "absence" not in self.system.offers:
             self.resume_all()
 
     def absent(self) -> list[str]:
@@ -180,3 +180,4 @@ class Lifecycle(Guest, Operator):
             case "reconnect" if "reconnect" in self.system.offers:
                 # Losing the channel costs speed, never correctness.
                 self.system.reconnect(choose(self.model.clients, client))
+                self.event("reconnect")

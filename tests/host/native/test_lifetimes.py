@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tmem_host.native import Client, ClosedError, Engine, Pool
-from tmem_host.native.handle import Handle
+from tmem_shim.handle import Handle
 
 OID = (1, 2, 3)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tmem_host.native import Client, ClosedError, Encoding, Engine, check_arena
-from tmem_host.native.handle import Handle
+from tmem_shim.handle import Handle
 
 OID = (1, 2, 3)
 

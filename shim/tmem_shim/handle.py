@@ -6,7 +6,7 @@ from threading import Condition, Lock
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from tmem_host.native.errors import ClosedError
+from tmem_shim.errors import ClosedError
 
 Pointer = TypeVar("Pointer")
 
