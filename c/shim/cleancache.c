@@ -59,15 +59,30 @@ static enum need look(struct tmem_shim *shim, uint32_t id, const struct tmem_oid
 	return need;
 }
 
-void tmem_cleancache_invalidate_inode(struct tmem_shim *shim, uint32_t pool,
-				      const struct tmem_oid *oid)
+int tmem_cleancache_invalidate_inode_start(struct tmem_shim *shim, uint32_t pool,
+					   const struct tmem_oid *oid,
+					   struct tmem_shim_request *request)
 {
 	enum need need = look(shim, pool, oid);
 
-	if (need == FLUSH || (need == FLUSH_AND_WAIT && !TMEM_RULE(M)))
-		tmem_shim_flush_object(shim, pool, oid);
-	else if (need == FLUSH_AND_WAIT)
-		tmem_shim_flush_object_wait(shim, pool, oid);
+	if (need == NOTHING)
+		return TMEM_DONE;
+	if (need == FLUSH || !TMEM_RULE(M))
+		return tmem_shim_flush_object(shim, pool, oid);
+	memset(request, 0, sizeof(*request));
+	request->op = TMEM_OP_FLUSH_OBJECT;
+	request->pool = pool;
+	request->oid = *oid;
+	return tmem_shim_start(shim, request);
+}
+
+void tmem_cleancache_invalidate_inode(struct tmem_shim *shim, uint32_t pool,
+				      const struct tmem_oid *oid)
+{
+	struct tmem_shim_request request;
+
+	if (tmem_cleancache_invalidate_inode_start(shim, pool, oid, &request) == TMEM_SHIM_PENDING)
+		tmem_shim_wait(shim, &request);
 }
 
 void tmem_cleancache_invalidate_fs(struct tmem_shim *shim, uint32_t pool)

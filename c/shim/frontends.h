@@ -33,6 +33,12 @@ void tmem_cleancache_invalidate_page(struct tmem_shim *shim, uint32_t pool,
 void tmem_cleancache_invalidate_inode(struct tmem_shim *shim, uint32_t pool,
 				      const struct tmem_oid *oid);
 
+/* The same for a caller that has something else to do: TMEM_DONE, or TMEM_SHIM_PENDING, then it is
+ * for tmem_shim_wait or tmem_shim_finished. Atomic. */
+int tmem_cleancache_invalidate_inode_start(struct tmem_shim *shim, uint32_t pool,
+					   const struct tmem_oid *oid,
+					   struct tmem_shim_request *request);
+
 /* Task. Leaves the pool; on a shared one it waits for the host (M, S2). */
 void tmem_cleancache_invalidate_fs(struct tmem_shim *shim, uint32_t pool);
 
@@ -57,6 +63,13 @@ int tmem_frontswap_store(struct tmem_shim *shim, uint32_t type, uint64_t offset,
 /* Task, the page locked. TMEM_DONE; waits for a broken channel (P). TMEM_EUCLEAN where the callback
  * lost() says so. */
 int tmem_frontswap_load(struct tmem_shim *shim, uint32_t type, uint64_t offset, void *page);
+
+/* Both, up to the point at which they would wait: TMEM_SHIM_PENDING, or what they would return (a
+ * load without lost()). Atomic. */
+int tmem_frontswap_store_start(struct tmem_shim *shim, uint32_t type, uint64_t offset,
+			       const void *page, struct tmem_shim_request *request);
+int tmem_frontswap_load_start(struct tmem_shim *shim, uint32_t type, uint64_t offset, void *page,
+			      struct tmem_shim_request *request);
 
 /* Atomic: with interrupts off, in bursts of hundreds of thousands. */
 void tmem_frontswap_invalidate_page(struct tmem_shim *shim, uint32_t type, uint64_t offset);

@@ -98,18 +98,31 @@ static void count(struct tmem_shim *shim, uint64_t *counter)
 	tmem_shim_unlock(shim, flags);
 }
 
+static void fill(struct tmem_shim *shim, struct tmem_shim_request *request, uint32_t op,
+		 uint32_t type, uint64_t offset, const void *page)
+{
+	memset(request, 0, sizeof(*request));
+	request->op = op;
+	request->pool = pool_of(shim, type, offset);
+	request->oid = oid_of(type, offset);
+	request->index = offset >> SPREAD_BITS;
+	request->page = (void *)page;
+}
+
+int tmem_frontswap_store_start(struct tmem_shim *shim, uint32_t type, uint64_t offset,
+			       const void *page, struct tmem_shim_request *request)
+{
+	fill(shim, request, TMEM_OP_PUT_PAGE, type, offset, page);
+	return tmem_shim_start(shim, request);
+}
+
 int tmem_frontswap_store(struct tmem_shim *shim, uint32_t type, uint64_t offset, const void *page)
 {
-	struct tmem_shim_request request = {.op = TMEM_OP_PUT_PAGE,
-					    .pool = pool_of(shim, type, offset),
-					    .oid = oid_of(type, offset),
-					    .index = offset >> SPREAD_BITS};
-	int result;
+	struct tmem_shim_request request;
+	int result = tmem_frontswap_store_start(shim, type, offset, page, &request);
 
-	request.page = (void *)page;
-	result = tmem_shim_start(shim, &request);
 	if (result == TMEM_SHIM_PENDING)
-		result = TMEM_RULE(O) ? tmem_shim_wait(shim, &request) : TMEM_DONE;
+		result = tmem_shim_wait(shim, &request);
 	count(shim, result == TMEM_DONE ? &shim->counters.stores : &shim->counters.stores_failed);
 	return result;
 }
@@ -128,14 +141,17 @@ static int lost(struct tmem_shim *shim, const struct tmem_shim_request *request)
 		tmem_platform_done_wait(&never, TMEM_NEVER);
 }
 
+int tmem_frontswap_load_start(struct tmem_shim *shim, uint32_t type, uint64_t offset, void *page,
+			      struct tmem_shim_request *request)
+{
+	fill(shim, request, TMEM_OP_GET_PAGE, type, offset, page);
+	return tmem_shim_start(shim, request);
+}
+
 int tmem_frontswap_load(struct tmem_shim *shim, uint32_t type, uint64_t offset, void *page)
 {
-	struct tmem_shim_request request = {.op = TMEM_OP_GET_PAGE,
-					    .pool = pool_of(shim, type, offset),
-					    .oid = oid_of(type, offset),
-					    .index = offset >> SPREAD_BITS,
-					    .page = page};
-	int result = tmem_shim_start(shim, &request);
+	struct tmem_shim_request request;
+	int result = tmem_frontswap_load_start(shim, type, offset, page, &request);
 
 	if (result == TMEM_SHIM_PENDING)
 		result = tmem_shim_wait(shim, &request);

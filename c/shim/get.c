@@ -73,6 +73,8 @@ static int begin_load(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		return miss(&shim->counters.gets_flushed);
 	if (tmem_owed_covers(shim, pool, &request->oid, request->index))
 		return miss(&shim->counters.gets_flushed);
+	if (shim->state != TMEM_SHIM_RUNNING && !TMEM_RULE(P))
+		return TMEM_MISS;
 	request->is_load = 1;
 	tmem_shim_request_begin(shim, request, TMEM_NEVER);
 	TMEM_COUNT(shim, round_trips);

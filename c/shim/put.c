@@ -81,7 +81,7 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 		tmem_summary_put(shim, pool, oid, index);
 	if (tmem_pool_shared(pool))
 		tmem_own_put(shim, pool, oid, shim->head - 1);
-	if (!request)
+	if (!request || (tmem_pool_persistent(pool) && !TMEM_RULE(O)))
 		return TMEM_DONE;
 	tmem_shim_request_begin(shim, request, shim->config.get_ms);
 	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);

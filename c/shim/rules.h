@@ -24,10 +24,8 @@ enum tmem_shim_rule {
 	TMEM_RULE_ECHO_ORDER = 1 << 13,
 	TMEM_RULE_GIVEUP_ENDS = 1 << 14,
 	TMEM_RULE_REPLAY = 1 << 15,
-	TMEM_RULE_TASK_ECHO = 1 << 16,
-	TMEM_RULE_CHAIN = 1 << 17,
-	TMEM_RULE_RECHECK = 1 << 18,
-	TMEM_RULE_NEW_POOLS = 1 << 19,
+	TMEM_RULE_TASK_ECHO = 1 << 16, /* by tmem_shim_silence */
+	TMEM_RULE_RECHECK = 1 << 17,
 };
 
 #ifdef TMEM_DEBUG

@@ -41,6 +41,11 @@ static void echo(struct tmem_shim *shim, uint64_t now_ns)
 	TMEM_COUNT(shim, echoes);
 }
 
+static bool is_silent(const struct tmem_shim *shim)
+{
+	return __atomic_load_n(&shim->silent, __ATOMIC_RELAXED);
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -51,7 +56,7 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 	uint64_t silent_ns = shim->config.silent_ms * TMEM_NS_PER_MS;
 	uint64_t next_ns = tmem_pools_retry(shim, now_ns);
 
-	if (!shim->silent)
+	if (!is_silent(shim))
 		echo(shim, now_ns);
 	if (shim->progress_ns != TMEM_NEVER && shim->answered < shim->head) {
 		if (now_ns >= shim->progress_ns + silent_ns) {
@@ -60,7 +65,8 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 		}
 		next_ns = earlier(next_ns, shim->progress_ns + silent_ns);
 	}
-	if (tmem_pools_shared(shim) && !shim->silent && !would_overtake(shim) && !shim->echo_queued)
+	if (tmem_pools_shared(shim) && !is_silent(shim) && !would_overtake(shim) &&
+	    !shim->echo_queued)
 		next_ns = earlier(next_ns, shim->echo_ns);
 	return earlier(next_ns, shim->heard_ns + shim->config.idle_ms * TMEM_NS_PER_MS);
 }
@@ -87,5 +93,6 @@ uint64_t tmem_shim_tick(struct tmem_shim *shim)
 
 void tmem_shim_silence(struct tmem_shim *shim)
 {
-	*(volatile bool *)&shim->silent = true;
+	if (TMEM_RULE(TASK_ECHO))
+		__atomic_store_n(&shim->silent, true, __ATOMIC_RELAXED);
 }

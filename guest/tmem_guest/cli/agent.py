@@ -33,6 +33,9 @@ def run(options: argparse.Namespace) -> int:
     from tmem_guest.agent import PortGone, Server  # noqa: PLC0415
     from tmem_guest.agent.protection import protect  # noqa: PLC0415
 
+    # Init starts it in the background, where these are ignored; its commands shall not be.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     try:
         fd = os.open(options.port, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Kernels for the tests: the guest's own, and a tree that is built in a moment."""
 
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,22 +84,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KernelCache:
     return kernel_cache()
 
 
-@pytest.fixture
-def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes programs vanish from PATH."""
-
-    def remove(*names: str) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        for directory in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
-            for path in Path(directory).iterdir():
-                if path.name not in names and not (folder / path.name).exists():
-                    (folder / path.name).symlink_to(path)
-        monkeypatch.setenv("PATH", str(folder))
-
-    return remove
-
-
 @pytest.fixture(scope="session", params=[True, False], ids=["patched", "unpatched"])
 def guest_kernel(request: pytest.FixtureRequest) -> Kernel:
     """The kernels that guests boot, with and without the cures; built by `make kernel`."""
@@ -108,12 +91,3 @@ def guest_kernel(request: pytest.FixtureRequest) -> Kernel:
     if kernel is None:
         pytest.skip("the guest kernel is not in the cache; make kernel builds it")
     return kernel
-
-
-@pytest.fixture(scope="session")
-def qemu() -> str:
-    """The emulator."""
-    path = shutil.which("qemu-system-x86_64")
-    if path is None:
-        pytest.skip("no qemu-system-x86_64; apt-get install qemu-system-x86")
-    return path

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tmem_host.provision.cache import need_space
+from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.image import project, root, squashfs
 from tmem_host.provision.image.cache import Image, ImageCache
 from tmem_host.provision.kernel import Kernel
@@ -34,7 +35,14 @@ def build(
     waits for the first. ProvisionError, in one sentence, if a tool, a package or space is missing.
     Whatever happens, an image is in the cache whole or not at all.
     """
-    progress = progress or Silent()
+    try:
+        return _build(kernels, fresh, progress or Silent())
+    except OSError as error:
+        where = error.filename or cache_directory()
+        raise ProvisionError(f"cannot build an image: {where}: {error.strerror}") from error
+
+
+def _build(kernels: Sequence[Kernel], fresh: bool, progress: Progress) -> Image:
     cache = image_cache()
     base = root.make(_folder(), cache.roots, progress, fresh=fresh)
     files = project.files(source_root())

@@ -14,7 +14,7 @@ from pathlib import Path
 from tmem_host.provision import apt
 from tmem_host.provision.cache import need_space
 from tmem_host.provision.errors import ProvisionError
-from tmem_host.provision.image import squashfs
+from tmem_host.provision.image import scratch, squashfs
 from tmem_host.provision.image.cache import Root, RootCache
 from tmem_host.provision.processes import require, watch
 from tmem_host.provision.progress import Progress, Task
@@ -73,15 +73,14 @@ def make(folder: Path, cache: RootCache, progress: Progress, *, fresh: bool = Fa
         # Another process that had the lock may have made it just now.
         if root is not None and (not fresh or root != found_before):
             return root
-        temporary = Path(tempfile.gettempdir())
-        need_space("making a Debian root", temporary, _NEEDED_TEMPORARY_BYTES)
+        need_space("making a Debian root", Path(tempfile.gettempdir()), _NEEDED_TEMPORARY_BYTES)
         need_space("making a Debian root", cache.root, _NEEDED_BYTES)
         log = cache.log(hash_)
         with cache.workplace(hash_) as workplace:
             archive, staged = workplace / "root.tar", workplace / "staged"
             staged.mkdir()
             with progress.task("making the Debian root", _STEPS) as task:
-                _bootstrap(folder, archive, log, task)
+                _bootstrap(folder, archive, log, task, f"tmem-root-{hash_[:16]}")
             with progress.task("compressing the Debian root"):
                 squashfs.from_archive(archive, staged / "root.squashfs", log)
             with open(staged / "root.squashfs", "rb") as file:
@@ -90,12 +89,13 @@ def make(folder: Path, cache: RootCache, progress: Progress, *, fresh: bool = Fa
             return cache.add(staged, hash_, Root(cache.place(hash_), digest, made))
 
 
-def _bootstrap(folder: Path, archive: Path, log: Path, task: Task) -> None:
+def _bootstrap(folder: Path, archive: Path, log: Path, task: Task, name: str) -> None:
     command = [
         "mmdebstrap",
         "--variant=minbase",
         "--format=tar",
-        f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
+        # For root too: mounts and processes of an unfinished root vanish with their namespaces.
+        "--mode=unshare",
         f"--include={','.join(listed(folder / 'packages.txt'))}",
         *(f"--dpkgopt={option}" for option in listed(folder / "dpkg.txt")),
         *(f"--aptopt={option}" for option in apt.acquire_options()),
@@ -112,13 +112,14 @@ def _bootstrap(folder: Path, archive: Path, log: Path, task: Task) -> None:
             if line.startswith("I: "):
                 task.advance()
 
-        status = watch(
-            command,
-            each_line,
-            cwd=Path("/"),
-            env={**os.environ, "LC_ALL": "C"},
-            complaints=subprocess.STDOUT,
-        )
+        with scratch.directory(name) as temporary:
+            status = watch(
+                command,
+                each_line,
+                cwd=Path("/"),
+                env={**os.environ, "LC_ALL": "C", "TMPDIR": str(temporary)},
+                complaints=subprocess.STDOUT,
+            )
     if status != 0:
         raise ProvisionError(f"cannot make the Debian root: {_reason(log)}; {log} says more")
 

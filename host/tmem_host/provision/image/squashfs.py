@@ -27,10 +27,7 @@ def with_folder(base: Path, folder: Path, target: Path, log: Path) -> None:
 
     `folder` may hold nothing that `base` has; neither is unpacked or compressed again.
     """
-    try:
-        shutil.copyfile(base, target)
-    except OSError as error:
-        raise ProvisionError(f"cannot write {target}: {error.strerror}") from error
+    shutil.copyfile(base, target)
     _run(
         ["mksquashfs", str(folder), str(target), "-no-recovery", "-all-root", *_QUIET], target, log
     )
@@ -48,5 +45,6 @@ def _run(command: list[str], target: Path, log: Path) -> None:
     with open(log, "a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in said)
     if status != 0:
-        reason = next((line for line in said if "FATAL" in line or "No space" in line), said[-1:])
-        raise ProvisionError(f"cannot make {target}: {reason or 'mksquashfs failed'}")
+        said.append(said[-1] if said else f"mksquashfs ended with status {status}")
+        reason = next(line for line in said if "FATAL" in line or line is said[-1])
+        raise ProvisionError(f"cannot make {target}: {reason.strip()}")
