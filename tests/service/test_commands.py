@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.provision.vm.skips import needs_libvirt
 from tests.server.peer import Memory, page_of
 from tests.service.conftest import Live
 from tmem_host.control import Connection
@@ -190,3 +191,18 @@ def test_a_guest_that_was_reset_is_another_guest(live: Live) -> None:
     other.begin()
     assert other.pools() == []
     assert live.call("client.list")[0]["persistent_pages"] == 0
+
+
+def test_a_domain_is_named_by_name_uuid_or_id(live: Live) -> None:
+    """The test driver's own domain: `test`, number 1."""
+    needs_libvirt()
+    uuid = "6695eb01-f6a4-8304-79aa-97f2502e193f"
+    for client in ("test", "test/user"):
+        live.add(client)
+    for name in ("test", uuid, "1"):
+        told = live.tmem("info", name, "--connect", "test:///default")
+        assert "client     test (number 0)" in told
+        told = live.tmem("info", f"{name}/user", "--connect", "test:///default")
+        assert "client     test/user (number 1)" in told
+    said = live.tmem("set", "7", "--connect", "test:///default", "-w", "1", status=1)
+    assert said == "tmem: test:///default knows no domain '7'\n"

@@ -3,7 +3,7 @@
 
 import argparse
 
-from tmem_host.cli.service import add_client, add_command, print_json
+from tmem_host.cli.service import add_client, add_command, client_of, print_json
 from tmem_host.control import Connection
 
 
@@ -32,7 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run_change(options: argparse.Namespace, connection: Connection) -> int:
     """Adds or removes a right; nothing to do is no failure."""
-    changed = connection.call(options.method, client=options.client, uuid=options.uuid)
+    changed = connection.call(options.method, client=client_of(options), uuid=options.uuid)
     if not changed:
         print(f"{options.client}: nothing to change")
     return 0
@@ -40,7 +40,7 @@ def run_change(options: argparse.Namespace, connection: Connection) -> int:
 
 def run_list(options: argparse.Namespace, connection: Connection) -> int:
     """Prints a uuid a line."""
-    uuids = connection.call("auth.list", client=options.client)
+    uuids = connection.call("auth.list", client=client_of(options))
     if options.json:
         print_json(uuids)
     else:

@@ -10,6 +10,7 @@ from tmem_host.cli.service import (
     add_client,
     add_command,
     chosen,
+    client_of,
     confirmed,
     limit,
     print_json,
@@ -77,7 +78,7 @@ def _add_verbs(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     verbs = client.add_subparsers(metavar="VERB", required=True)
     add = add_command(verbs, "add", run_add, help_="make a client and its channel")
-    add_client(add)
+    add.add_argument("client", metavar="CLIENT", help="its name")
     where = add.add_mutually_exclusive_group(required=True)
     where.add_argument("--listen", metavar="PATH", help="the service listens at this socket")
     where.add_argument("--connect", metavar="PATH", help="it connects to this socket (QEMU's)")
@@ -117,7 +118,7 @@ def run_list(options: argparse.Namespace, connection: Connection) -> int:
 
 def run_info(options: argparse.Namespace, connection: Connection) -> int:
     """Prints everything about a client."""
-    client = connection.call("client.info", client=options.client)
+    client = connection.call("client.info", client=client_of(options))
     if options.json:
         print_json(client)
     else:
@@ -257,13 +258,13 @@ def run_add(options: argparse.Namespace, connection: Connection) -> int:
 
 def run_remove(options: argparse.Namespace, connection: Connection) -> int:
     """Ends a client."""
-    info = connection.call("client.info", client=options.client)
+    info = connection.call("client.info", client=client_of(options))
     kept = info["persistent_pages"]
     question = f"Drop client {options.client!r} with {count(kept, 'persistent page')}?"
     if not confirmed(question, options):
         print("tmem: nothing was changed", file=sys.stderr)
         return 1
-    connection.call("client.remove", client=options.client)
+    connection.call("client.remove", client=client_of(options))
     return 0
 
 
@@ -276,5 +277,5 @@ def run_lost(options: argparse.Namespace, connection: Connection) -> int:
     if not confirmed(question, options):
         print("tmem: nothing was changed", file=sys.stderr)
         return 1
-    connection.call("client.lost", client=options.client)
+    connection.call("client.lost", client=client_of(options))
     return 0

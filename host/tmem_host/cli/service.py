@@ -48,10 +48,28 @@ def add_client(command: argparse.ArgumentParser, *, all_: bool = False) -> None:
         "client",
         metavar="CLIENT",
         nargs="?" if all_ else None,
-        help="a client's name, as tmem list shows it",
+        help="a client's name, as tmem list shows it; a domain's also by its uuid or id",
+    )
+    command.add_argument(
+        "--connect",
+        metavar="URI",
+        help="the libvirt connection that knows the domain (default: the service's own)",
     )
     if all_:
         command.add_argument("-a", "--all", action="store_true", help="every client there is now")
+
+
+def client_of(options: argparse.Namespace) -> str:
+    """The client that CLIENT names: with --connect, a domain that this connection knows by name,
+    uuid or id. VmError."""
+    if options.connect is None:
+        return str(options.client)
+    # Only this needs libvirt.
+    from tmem_host.provision.vm.provisioner import Provisioner  # noqa: PLC0415
+
+    domain, slash, channel = options.client.partition("/")
+    with Provisioner(uri=options.connect) as machines:
+        return f"{machines.resolve(domain)}{slash}{channel}"
 
 
 def chosen(
@@ -62,7 +80,7 @@ def chosen(
         parser.error("either a CLIENT or --all is needed")
     if options.all:
         return [client["name"] for client in connection.call("client.list")]
-    return [options.client]
+    return [client_of(options)]
 
 
 def print_json(value: Any) -> None:

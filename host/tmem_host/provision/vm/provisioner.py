@@ -127,6 +127,15 @@ class Provisioner:
         except (libvirt.libvirtError, OverflowError):
             return None
 
+    def resolve(self, name_uuid_or_id: str) -> str:
+        """The name of the domain so called, whoever made it; NoSuchVm."""
+        if found := self.name_of(name_uuid_or_id):
+            return found
+        try:
+            return str(self._connection().lookupByName(name_uuid_or_id).name())
+        except libvirt.libvirtError:
+            raise NoSuchVm(f"{self.uri} knows no domain {name_uuid_or_id!r}") from None
+
     def vms(self) -> list[VmInfo]:
         """All VMs that were made here, by name."""
         with self._asking("list the VMs"):
