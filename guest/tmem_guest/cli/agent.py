@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from tmem_guest.agent import PortGone, Server  # noqa: PLC0415
     from tmem_guest.agent.protection import protect  # noqa: PLC0415
 
-    # Init starts it in the background, where these are ignored; its commands shall not be.
+    # Init starts it in the background, where these are ignored; what it runs must not inherit that.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     try:

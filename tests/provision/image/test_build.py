@@ -156,12 +156,12 @@ def test_no_space(tiny_root: Root, cache: ImageCache, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A disk of a megabyte, which nobody asks for its space beforehand."""
+    """A disk of a few megabytes, which nobody asks for its space beforehand."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("this machine does not let root mount")
     monkeypatch.setattr(sys.modules[build.__module__], "need_space", lambda *_: None)

@@ -38,7 +38,7 @@ def build(
     try:
         return _build(kernels, fresh, progress or Silent())
     except OSError as error:
-        where = error.filename or cache_directory()
+        where = error.filename2 or error.filename or cache_directory()
         raise ProvisionError(f"cannot build an image: {where}: {error.strerror}") from error
 
 

@@ -33,7 +33,7 @@ def wait_for_agent(
         left_s = deadline - time.monotonic()
         try:
             return agent.wait(max(0.0, min(_LOOK_AGAIN_S, left_s)))
-        except AgentUnreachable:
+        except (AgentLost, AgentUnreachable):
             raise_if_failed(name, places.serial_log, ended())
         if time.monotonic() >= deadline:
             raise GuestSilent(
