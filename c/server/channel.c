@@ -126,6 +126,8 @@ static void try_to_connect(struct tmem_worker *worker, struct tmem_channel *chan
 
 void tmem_channel_lost(struct tmem_worker *worker, struct tmem_channel *channel)
 {
+	if (channel->kind == TMEM_CHANNEL_ADOPTED)
+		worker->has_ended_channel = true;
 	if (channel->kind != TMEM_CHANNEL_CONNECTS || worker->stopping)
 		return;
 	/* At once, but not again and again to somebody who hangs up each time. */
@@ -275,13 +277,20 @@ static void open_channel(struct tmem_worker *worker, void *context)
 	}
 }
 
-static void forget_channel(struct tmem_server *server, struct tmem_channel *channel)
+/* Takes the channel out of the server's list, if it is there: who does so closes it. */
+static struct tmem_channel *forget_channel(struct tmem_server *server, int64_t number)
 {
 	struct tmem_channel **at = &server->channels;
+	struct tmem_channel *channel;
 
-	while (*at != channel)
+	pthread_mutex_lock(&server->lock);
+	while (*at != NULL && (*at)->number != number)
 		at = &(*at)->next_of_server;
-	*at = channel->next_of_server;
+	channel = *at;
+	if (channel != NULL)
+		*at = channel->next_of_server;
+	pthread_mutex_unlock(&server->lock);
+	return channel;
 }
 
 static void close_channel(struct tmem_worker *worker, void *context)
@@ -293,6 +302,21 @@ static void close_channel(struct tmem_worker *worker, void *context)
 		at = &(*at)->next;
 	*at = channel->next;
 	tmem_channel_close(worker, channel);
+}
+
+void tmem_channels_reap(struct tmem_worker *worker)
+{
+	struct tmem_channel *channel = worker->channels;
+
+	worker->has_ended_channel = false;
+	while (channel != NULL) {
+		struct tmem_channel *next = channel->next;
+
+		if (channel->kind == TMEM_CHANNEL_ADOPTED && channel->sockets == NULL &&
+		    forget_channel(worker->server, channel->number) != NULL)
+			close_channel(worker, channel);
+		channel = next;
+	}
 }
 
 static void come_back(struct tmem_worker *worker, void *context)
@@ -322,7 +346,8 @@ static int64_t add_channel(struct tmem_server *server, struct tmem_channel *chan
 	tmem_worker_do(channel->session->worker, open_channel, &opening);
 	if (opening.code == 0)
 		return number;
-	(void)tmem_server_remove_channel(server, number);
+	(void)tmem_server_remove_channel(server,
+					 number); /* there is nothing it could be reaped for */
 	return tmem_fail(error, opening.code, "the connection cannot be served: %s",
 			 strerror(-opening.code));
 }
@@ -398,15 +423,8 @@ int64_t tmem_server_adopt(struct tmem_server *server, int fd,
 
 int tmem_server_remove_channel(struct tmem_server *server, int64_t number)
 {
-	struct tmem_channel *channel;
+	struct tmem_channel *channel = forget_channel(server, number);
 
-	pthread_mutex_lock(&server->lock);
-	channel = server->channels;
-	while (channel != NULL && channel->number != number)
-		channel = channel->next_of_server;
-	if (channel != NULL)
-		forget_channel(server, channel);
-	pthread_mutex_unlock(&server->lock);
 	if (channel == NULL)
 		return TMEM_ENOENT;
 	tmem_worker_do(channel->session->worker, close_channel, channel);

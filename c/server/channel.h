@@ -33,6 +33,8 @@ void tmem_channel_accept(struct tmem_worker *worker, struct tmem_channel *channe
 uint64_t tmem_channels_retry(struct tmem_worker *worker, uint64_t now_ns);
 /* A connection of it was lost. */
 void tmem_channel_lost(struct tmem_worker *worker, struct tmem_channel *channel);
+/* Frees the adopted ones whose connection is gone. */
+void tmem_channels_reap(struct tmem_worker *worker);
 /* Closes everything and frees it; the worker's thread, or nobody else is there any more. */
 void tmem_channel_close(struct tmem_worker *worker, struct tmem_channel *channel);
 

@@ -287,7 +287,7 @@ bool tmem_connection_serve(struct tmem_connection *connection, struct tmem_turn 
 	bool more = false;
 
 	connection->turn = turn;
-	if (session->active == connection)
+	if (session->active == connection && session->join_count != 0)
 		(void)tmem_session_lapsed(session, tmem_now_ns());
 	for (;;) {
 		enum tmem_wire_found found;

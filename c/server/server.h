@@ -82,7 +82,8 @@ int64_t tmem_server_listen(struct tmem_server *server, const struct tmem_channel
 int64_t tmem_server_connect(struct tmem_server *server, const struct tmem_channel_options *options,
 			    struct tmem_error *error);
 
-/* Serves a connected stream socket (path is not used). Takes @fd, also when it fails. */
+/* Serves a connected stream socket (path is not used). Takes @fd, also when it fails. The channel
+ * goes with its connection. */
 int64_t tmem_server_adopt(struct tmem_server *server, int fd,
 			  const struct tmem_channel_options *options, struct tmem_error *error);
 

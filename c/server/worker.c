@@ -153,12 +153,14 @@ static bool has_timers(const struct tmem_worker *worker)
 
 static void take_events(struct tmem_worker *worker, int count)
 {
+	bool woken = false;
+
 	for (int i = 0; i < count; i++) {
 		enum tmem_watch *watch = worker->events[i].data.ptr;
 
 		switch (*watch) {
 		case TMEM_WATCH_WAKE:
-			run_commands(worker);
+			woken = true;
 			break;
 		case TMEM_WATCH_LISTENER:
 			tmem_channel_accept(worker, (struct tmem_channel *)watch);
@@ -169,6 +171,9 @@ static void take_events(struct tmem_worker *worker, int count)
 			break;
 		}
 	}
+	/* Last: a command may remove what other events point to. */
+	if (woken)
+		run_commands(worker);
 }
 
 static void round_of_turns(struct tmem_worker *worker)
@@ -283,6 +288,8 @@ static void *work(void *context)
 		round_of_turns(worker);
 		run_timers(worker);
 		free_closed(worker);
+		if (worker->has_ended_channel)
+			tmem_channels_reap(worker);
 	}
 	say_farewell(worker);
 	while (worker->channels != NULL) {

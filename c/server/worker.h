@@ -63,6 +63,7 @@ struct tmem_worker {
 	uint64_t served_requests;
 
 	struct tmem_channel *channels;
+	bool has_ended_channel;
 	struct tmem_socket *first_waiting;
 	struct tmem_socket **last_waiting;
 	struct tmem_socket *closed;

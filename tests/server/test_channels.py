@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where connections come from: listening, connecting, adopting; who may; and what goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server import peer as p
+from tests.server.conftest import Host
+from tests.server.peer import Ended, Memory, Peer, page_of
+from tmem_host.native import (
+    ClosedError,
+    Engine,
+    Event,
+    EventKind,
+    NoSession,
+    Server,
+    ServerError,
+    UnknownChannel,
+)
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def path(arena_path: Path) -> str:
+    return str(arena_path.with_name("guest.sock"))
+
+
+@pytest.fixture
+def connect(path: str) -> Iterator[Callable[[], Peer]]:
+    """Connects to where the server listens."""
+    with contextlib.ExitStack() as stack:
+        memory = Memory(b"a guest's boot id")
+
+        def connect_() -> Peer:
+            peer = Peer.connect(path, memory)
+            stack.callback(peer.close)
+            return peer
+
+        memory.boot_id = memory.boot_id[:16]
+        yield connect_
+
+
+def event(host: Host, kind: EventKind) -> Event:
+    """The next event of that kind."""
+    give_up = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up:
+        found = host.server.next_event(1)
+        if found is not None and found.kind == kind:
+            return found
+    raise AssertionError(f"no event {kind!r}")
+
+
+def works(peer: Peer) -> None:
+    peer.begin(session=peer.memory.session)
+    pool = peer.new_pool(persistent=True)
+    assert peer.put(pool, 1, page_of(1)) == p.DONE
+    assert peer.get(pool, 1) == page_of(1)
+
+
+# ---- listening ----------------------------------------------------------------------------
+
+
+def test_a_server_listens(host: Host, path: str, connect: Callable[[], Peer]) -> None:
+    host.server.listen(path, client="guest")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    first, second = connect(), connect()
+    works(first)
+    works(second)
+    host.server.close()
+    assert not os.path.exists(path)
+
+
+def test_rights_of_the_socket(host: Host, path: str) -> None:
+    host.server.listen(path, client="guest", mode=0o660)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
+    with pytest.raises(ServerError, match="rights"):
+        host.server.listen(path + "2", client="guest", mode=0o1777)
+
+
+def test_a_stale_socket_is_replaced(host: Host, path: str, connect: Callable[[], Peer]) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
+        stale.bind(path)
+    host.server.listen(path, client="guest")
+    works(connect())
+
+
+def test_one_that_is_listened_at_is_not(host: Host, path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        other.bind(path)
+        other.listen()
+        with pytest.raises(ServerError, match="somebody listens") as error:
+            host.server.listen(path, client="guest")
+        assert error.value.errno == 98
+    assert os.path.exists(path)
+
+
+def test_what_is_no_socket_stays(host: Host, path: str) -> None:
+    Path(path).write_text("precious")
+    with pytest.raises(ServerError, match="no socket"):
+        host.server.listen(path, client="guest")
+    assert Path(path).read_text() == "precious"
+
+
+def test_a_socket_that_another_has_put_in_its_place_stays(host: Host, path: str) -> None:
+    channel = host.server.listen(path, client="guest")
+    os.unlink(path)
+    Path(path).write_text("another's")
+    host.server.remove_channel(channel)
+    assert Path(path).read_text() == "another's"
+
+
+def test_paths_that_cannot_be(host: Host, path: str) -> None:
+    with pytest.raises(ServerError):
+        host.server.listen("/no/such/folder/socket", client="guest")
+    with pytest.raises(ServerError):
+        host.server.listen("", client="guest")
+    with pytest.raises(ValueError, match="107"):
+        host.server.listen("/tmp/" + "a" * 120, client="guest")
+    with pytest.raises(ServerError, match="name"):
+        host.server.listen(path, client="")
+    with pytest.raises(ValueError, match="client name"):
+        host.server.listen(path, client="a" * 200)
+
+
+# ---- who may ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expected", [{"peer_pid": 1}, {"peer_uid": 54321}])
+def test_a_peer_that_is_not_the_expected_one(
+    host: Host, path: str, connect: Callable[[], Peer], expected: dict[str, Any]
+) -> None:
+    host.server.listen(path, client="guest", **expected)
+    peer = connect()
+    with pytest.raises((Ended, OSError)):
+        peer.hello()
+    refused = event(host, EventKind.REFUSED_PEER)
+    assert refused.client == "guest"
+    assert f"process {os.getpid()} of user {os.geteuid()}" in refused.detail
+
+
+def test_the_expected_peer(host: Host, path: str, connect: Callable[[], Peer]) -> None:
+    host.server.listen(path, client="guest", peer_pid=os.getpid(), peer_uid=os.geteuid())
+    works(connect())
+
+
+# ---- connecting ---------------------------------------------------------------------------
+
+
+def accepted(listener: socket.socket, memory: Memory) -> Peer:
+    listener.settimeout(PATIENCE_S)
+    return Peer(listener.accept()[0], memory)
+
+
+def test_a_server_connects_to_where_a_machine_listens(host: Host, path: str) -> None:
+    """Whoever comes first; and again when the connection is lost."""
+    memory = Memory(b"0123456789abcdef")
+    channel = host.server.connect(path, client="guest")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        for _ in range(3):
+            with contextlib.closing(accepted(listener, memory)) as peer:
+                works(peer)
+        with contextlib.closing(accepted(listener, memory)) as peer:
+            works(peer)
+            host.server.remove_channel(channel)
+            with pytest.raises(Ended):
+                peer.receive()
+        listener.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert host.server.session("guest").epoch == 1
+
+
+def test_a_machine_that_hangs_up_at_once_is_not_hammered(host: Host, path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(100)
+        host.server.connect(path, client="guest")
+        listener.settimeout(0.7)
+        count = 0
+        with contextlib.suppress(TimeoutError):
+            while count < 100:
+                listener.accept()[0].close()
+                count += 1
+    # waits of 10, 20, 40, ... ms
+    assert count < 20
+
+
+# ---- adopting -----------------------------------------------------------------------------
+
+
+def test_an_adopted_channel_goes_with_its_connection(host: Host) -> None:
+    ours, theirs = socket.socketpair()
+    channel = host.server.adopt(theirs, client="guest")
+    with contextlib.closing(Peer(ours, Memory(bytes(16)))) as peer:
+        works(peer)
+    event(host, EventKind.DISCONNECTED)
+    host.connect()  # is done by the worker's next round
+    with pytest.raises(UnknownChannel):
+        host.server.remove_channel(channel)
+
+
+def test_what_cannot_be_adopted(host: Host) -> None:
+    datagrams = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with pytest.raises(ServerError, match="no stream socket"):
+        host.server.adopt(datagrams[0], client="guest")
+    datagrams[1].close()
+    ours, theirs = socket.socketpair()
+    with pytest.raises(ServerError, match="name"):
+        host.server.adopt(theirs, client="")
+    assert ours.recv(1) == b""
+    ours.close()
+
+
+# ---- the server ---------------------------------------------------------------------------
+
+
+def test_channels_and_clients_that_are_not_there(host: Host) -> None:
+    with pytest.raises(UnknownChannel):
+        host.server.remove_channel(99)
+    with pytest.raises(NoSession):
+        host.server.session("nobody")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"workers": 10_000}, "workers"),
+        ({"lease_ms": 1001}, "lease"),
+        ({"lease_ms": 500, "expel_ms": 400}, "less than the lease"),
+        ({"lease_ms": 10, "expel_ms": 10_000}, "leases"),
+        ({"lease_ms": 500, "giveup_ms": 1999}, "giving up"),
+    ],
+)
+def test_options_that_cannot_be(arena_path: Path, options: dict[str, int], why: str) -> None:
+    with (
+        Engine(arena_path, budget_bytes=1 << 20) as engine,
+        pytest.raises(ServerError, match=why),
+    ):
+        Server(engine, arena_path.with_name("state"), **options)
+
+
+def test_a_state_file_of_another_arena(host: Host, arena_path: Path) -> None:
+    with Engine(arena_path.with_name("other"), budget_bytes=1 << 20) as engine:
+        with pytest.raises(ServerError, match="in use"):
+            Server(engine, arena_path.with_name("state"))
+        host.server.close()
+        with pytest.raises(ServerError, match="another arena"):
+            Server(engine, arena_path.with_name("state"))
+
+
+def test_everything_raises_once_it_is_closed(host: Host, path: str) -> None:
+    server = host.server
+    host.engine.close()
+    ours, theirs = socket.socketpair()
+    for call in (
+        lambda: server.listen(path, client="guest"),
+        lambda: server.connect(path, client="guest"),
+        lambda: server.adopt(theirs, client="guest"),
+        lambda: server.remove_channel(1),
+        lambda: server.session("guest"),
+        server.next_event,
+    ):
+        with pytest.raises(ClosedError):
+            call()
+    assert ours.recv(1) == b""
+    ours.close()
+    assert [*server.events()] == []
+
+
+def test_whoever_waits_for_events_is_let_go(host: Host) -> None:
+    found: list[Event] = []
+    waiter = threading.Thread(target=lambda: found.extend(host.server.events()))
+    waiter.start()
+    host.guest()
+    host.server.close()
+    waiter.join()
+    assert EventKind.SESSION_STARTED in {event.kind for event in found}
