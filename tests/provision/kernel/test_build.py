@@ -150,7 +150,7 @@ def test_a_missing_library(
     tiny_tree: TinyTree, cache: KernelCache, without: Callable[..., None], tmp_path: Path
 ) -> None:
     without("gcc")
-    (tmp_path / "bin/gcc").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin/gcc").write_text('#!/bin/sh\n[ "$1" = --version ]\n')
     (tmp_path / "bin/gcc").chmod(0o755)
     with pytest.raises(ProvisionError, match="apt-get install libelf-dev"):
         _build(tiny_tree)

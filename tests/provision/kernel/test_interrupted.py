@@ -15,7 +15,7 @@ import pytest
 from tests.provision.kernel.conftest import TinyTree
 from tmem_host.provision.kernel import KernelCache, build
 
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 300
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -108,10 +108,9 @@ def test_who_waits_says_so(tiny_tree: TinyTree, cache: KernelCache) -> None:
     with _hanging_build(tiny_tree) as first, _start(tiny_tree) as second:
         assert second.stderr is not None
         try:
-            line = second.stderr.readline()
+            assert any("another process builds this kernel" in line for line in second.stderr)
         finally:
             second.kill()
-        assert line == "another process builds this kernel; waiting for it\n"
         first.kill()
 
 

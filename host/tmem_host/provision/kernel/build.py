@@ -27,13 +27,12 @@ TARGETS = ("bzImage", "modules")
 NEEDED_BYTES = 3 << 30
 NEEDED_DEBUG_BYTES = 5 << 30
 
+_COMPILER = {"gcc": "gcc", "ld": "binutils"}
 _TOOLS = {
     "bc": "bc",
     "bison": "bison",
     "depmod": "kmod",
     "flex": "flex",
-    "gcc": "gcc",
-    "ld": "binutils",
     "lz4": "lz4",
     "make": "make",
     "patch": "patch",
@@ -65,8 +64,6 @@ def build(
     with the compiler's lines. Whatever happens, a kernel is in the cache whole or not at all.
     """
     progress = progress or Silent()
-    require(_TOOLS)
-    _require_libelf()
     cache = kernel_cache()
     origin = _source(source, cache, progress)
     options = wanted(debug=debug)
@@ -74,6 +71,8 @@ def build(
     hash_ = key(origin, options, cures)
     if kernel := cache.find(hash_):
         return kernel
+    require(_TOOLS)
+    _require_libelf()
     with cache.lock(hash_, progress, "builds this kernel"):
         if kernel := cache.find(hash_):
             return kernel
@@ -138,7 +137,8 @@ def _folder() -> Path:
 
 def _source(tree: Path | None, cache: KernelCache, progress: Progress) -> Source:
     if tree is not None:
-        return tree_source(tree.resolve())
+        with progress.task(f"reading {tree}"):
+            return tree_source(tree.resolve())
     if kept := kept_package(cache.sources):
         return kept
     with cache.lock("sources", progress, "downloads the kernel's source"):
@@ -156,13 +156,14 @@ def key(source: Source, options: Mapping[str, str], cures: Sequence[Patch]) -> s
 
     Comments in the configuration, the order of its options and the stories of patches do not.
     """
+    require(_COMPILER)
     parts = {
         "recipe": RECIPE,
         "targets": TARGETS,
         "source": source.identity,
         "options": dict(options),
         "patches": [[cure.name, cure.diff] for cure in cures],
-        "tools": [output_of([tool, "--version"]).partition("\n")[0] for tool in ("gcc", "ld")],
+        "tools": [output_of([tool, "--version"]).partition("\n")[0] for tool in _COMPILER],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

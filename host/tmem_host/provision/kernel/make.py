@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Make:
         }
         if ccache and shutil.which("ccache"):
             self._command.append("CC=ccache gcc")
-            self._environment["CCACHE_DIR"] = str(ccache)
+            self._environment.update(CCACHE_DIR=str(ccache), CCACHE_MAXSIZE="1G")
 
     def run(self, *arguments: str, on_object: Callable[[], None] | None = None) -> None:
         """Makes the targets among `arguments`; calls `on_object` for each object that is built.
@@ -77,7 +78,7 @@ class Make:
     ) -> None:
         with (
             open(self._log, "a", buffering=1, encoding="utf-8") as log,
-            open(f"{self._log}.errors", "w+", encoding="utf-8", errors="replace") as complaints,
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
         ):
 
             def keep(line: str) -> None:
@@ -95,7 +96,6 @@ class Make:
             complaints.seek(0)
             said = complaints.read().splitlines()
             print(*said, sep="\n", file=log)
-        os.unlink(f"{self._log}.errors")
         if status != 0:
             raise BuildFailed(self._story(arguments, said))
 
