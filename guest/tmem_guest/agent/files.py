@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """read_file and write_file: a file in chunks, never the whole of it in memory."""
 
+import contextlib
 import os
 import stat
 
@@ -101,9 +102,11 @@ class WriteFile(Job):
             owner = (found.st_uid, found.st_gid)
         folder, _ = os.path.split(self._path)
         self._open_path = os.path.join(folder, f".tmem-agent.{os.getpid()}")
-        # Only a write that this very agent began and did not finish can be in the way.
+        with contextlib.suppress(FileNotFoundError):
+            # Left by an agent that was killed.
+            os.unlink(self._open_path)
         self._fd = os.open(
-            self._open_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+            self._open_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
         )
         try:
             if owner is not None:
