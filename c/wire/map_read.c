@@ -137,10 +137,10 @@ int tmem_map_open(struct tmem_map_reader *reader, const void *untrusted_data, si
 	uint64_t entries;
 	uint8_t type;
 
-	reader->at = untrusted_data;
-	reader->end = reader->at + bytes;
 	if (!bytes)
 		return -EINVAL;
+	reader->at = untrusted_data;
+	reader->end = reader->at + bytes;
 	type = *reader->at++;
 	if ((type & 0xf0) == 0x80)
 		entries = type & 0x0f;

@@ -10,6 +10,7 @@ import pytest
 from tests.server import peer as p
 from tests.server.conftest import Host
 from tests.server.peer import Ended, Farewell, Memory, Peer, page_of
+from tests.wire.reference import Message
 from tmem_host.native import EndReason, EventKind, NoSession, SessionState
 
 
@@ -63,6 +64,18 @@ def test_hello_is_judged(host: Host, fields: dict[str, Any], verdict: int) -> No
     assert ("session" in offer) == (verdict > 0)
     # a refusal is no end: the next one is served
     assert peer.hello()["verdict"] == p.NEW_EPOCH
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x80", b"\xc0", b"\xde\xff\xff", b"\x82\xa1a", b"a" * 4096]
+)
+def test_hello_with_what_is_no_map_of_its_own(host: Host, payload: bytes) -> None:
+    peer = host.connect()
+    peer.send(Message(p.HELLO, tag=99, payload=payload).encode(0))
+    assert peer.hello_reply()["verdict"] == p.EPROTO
+    bad = [e for e in iter(host.server.next_event, None) if e.kind == EventKind.BAD_INPUT]
+    assert [(event.client, event.code) for event in bad] == [("guest", p.EPROTO)]
+    assert "HELLO" in bad[0].detail
 
 
 def test_what_a_guest_calls_itself_is_printable_and_bounded(host: Host) -> None:
