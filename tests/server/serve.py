@@ -17,7 +17,14 @@ def main() -> None:
         engine = stack.enter_context(Engine(arena, budget_bytes=64 << 20))
         engine.shared_auth_all = True
         server = stack.enter_context(
-            Server(engine, f"{arena}.state", workers=2, lease_ms=1000, expel_ms=48_000)
+            Server(
+                engine,
+                f"{arena}.state",
+                workers=2,
+                lease_ms=1000,
+                expel_ms=48_000,
+                giveup_ms=120_000,
+            )
         )
         for number, path in enumerate(paths):
             server.listen(path, client=f"guest {number}")

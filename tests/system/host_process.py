@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The other side of server_process.py."""
+"""The process that serves the guests of a test."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_name("server_process.py")
+_SCRIPT = Path(__file__).parents[1] / "server" / "serve.py"
 
 
 class HostProcess:
-    """Starts, kills and stops the process that serves `clients` in `folder`."""
+    """Starts, kills and stops the process that serves `guests` guests over the arena at `path`."""
 
-    def __init__(self, folder: Path, clients: list[str]) -> None:
-        self.folder = folder
-        self._command = [sys.executable, str(_SCRIPT), str(folder), *clients]
+    def __init__(self, path: Path, guests: int) -> None:
+        self.sockets = [path.with_name(f"guest-{number}") for number in range(guests)]
+        self._command = [sys.executable, str(_SCRIPT), str(path), *map(str, self.sockets)]
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Returns once it serves."""
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line == "ready\n", f"the server did not start: {line!r}"
@@ -36,14 +34,12 @@ class HostProcess:
     def stop(self) -> None:
         """In order; nothing happens when it does not run."""
         if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+            self._process.terminate()
             self._reap()
 
     def _reap(self) -> None:
         assert self._process is not None
+        assert self._process.stdout is not None
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        self._process.stdout.close()
         self._process = None

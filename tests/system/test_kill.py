@@ -13,12 +13,13 @@ from uuid import UUID
 import pytest
 
 from tests.system.host_process import HostProcess
+from tests.system.shim_system import await_resumed
 from tests.system.users import Cluster, Keeper, Node, Swapper, User, wait_for_steps
 from tmem_shim.records import Config
 from tmem_shim.shim import Shim
 
 KILLS = 50
-CLIENTS = ["keeper", "swapper", "node-1", "node-2"]
+GUESTS = 4
 STEPS_MAX = 40
 # Nothing is taken for silent because this machine is busy elsewhere.
 CONFIG = Config(get_ms=600_000, silent_ms=600_000)
@@ -26,7 +27,7 @@ CONFIG = Config(get_ms=600_000, silent_ms=600_000)
 
 @pytest.fixture
 def host(arena_path: Path) -> Iterator[HostProcess]:
-    process = HostProcess(arena_path.parent, CLIENTS)
+    process = HostProcess(arena_path, GUESTS)
     process.start()
     yield process
     process.stop()
@@ -43,12 +44,10 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_old_is_read(host: Hos
     draw = random.Random(1)
     cluster = Cluster(UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"))
     with ExitStack() as stack:
-        shims = {
-            name: stack.enter_context(Shim(host.folder / name, config=CONFIG)) for name in CLIENTS
-        }
-        keeper = Keeper("keeper", shims["keeper"], 1)
-        swapper = Swapper("swapper", shims["swapper"], 2)
-        nodes = [Node(name, shims[name], 3, cluster) for name in CLIENTS[2:]]
+        shims = [stack.enter_context(Shim(path, config=CONFIG)) for path in host.sockets]
+        keeper = Keeper("keeper", shims[0], 1)
+        swapper = Swapper("swapper", shims[1], 2)
+        nodes = [Node(f"node {seed}", shims[seed - 1], seed, cluster) for seed in (3, 4)]
         users: list[User] = [keeper, swapper, *nodes]
         for user in users:
             user.start()
@@ -57,6 +56,8 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_old_is_read(host: Hos
             wait_for_steps(users, draw.randrange(1, STEPS_MAX), nap)
             host.kill()
             host.start()
+            for shim in shims:
+                await_resumed(shim)
         wait_for_steps(users, STEPS_MAX, nap)
         for user in users:
             user.stop()
@@ -66,7 +67,7 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_old_is_read(host: Hos
 
         assert keeper.version - keeper.refused > KILLS
         assert sum(node.hits for node in nodes) > KILLS
-        for shim in shims.values():
+        for shim in shims:
             counters = shim.counters()
             assert counters["sessions_new"] == 1
             assert counters["sessions_resumed"] >= KILLS
