@@ -114,7 +114,7 @@ void tmem_ahead_refill(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 				  false);
 	entry->count = (uint16_t)(window - 1);
 	entry->flags |= TMEM_ENTRY_LANDS;
-	if (tmem_summary_wants_presence(shim, pool, oid, first))
+	if (tmem_summary_ask(shim, pool, oid, first))
 		entry->flags |= TMEM_ENTRY_PRESENCE;
 	TMEM_COUNT(shim, round_trips);
 	shim->counters.ahead_asked += window;

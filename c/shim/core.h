@@ -144,6 +144,7 @@ struct tmem_window {
 	struct tmem_oid oid;
 	uint64_t number; /* of TMEM_WIRE_PRESENCE_PAGES pages */
 	uint64_t present[2];
+	uint64_t since[2];  /* put since the last bitmap was asked for */
 	uint64_t denied[2]; /* said "not there" since the last bitmap */
 	uint32_t gets;      /* since the last bitmap */
 	uint32_t used;
@@ -434,8 +435,9 @@ bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *
 /* The same, for a page that nobody asks for now. */
 bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			 const struct tmem_oid *oid, uint64_t index);
-bool tmem_summary_wants_presence(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-				 const struct tmem_oid *oid, uint64_t index);
+/* Whether the get of this page is to ask for a bitmap; then it does. */
+bool tmem_summary_ask(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		      const struct tmem_oid *oid, uint64_t index);
 /* Only for a test: that a page is there is never relied upon. */
 bool tmem_summary_positive(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			   const struct tmem_oid *oid, uint64_t index);

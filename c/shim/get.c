@@ -55,7 +55,7 @@ static int ask(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	tmem_ahead_asked(shim, pool, &request->oid, request->index, entry->count);
 	TMEM_COUNT(shim, round_trips);
 	shim->counters.ahead_asked += entry->count;
-	if (tmem_summary_wants_presence(shim, pool, &request->oid, request->index))
+	if (tmem_summary_ask(shim, pool, &request->oid, request->index))
 		entry->flags |= TMEM_ENTRY_PRESENCE;
 	tmem_shim_request_begin(shim, request, shim->config.get_ms);
 	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
@@ -105,10 +105,13 @@ int tmem_get_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		return miss(&counters->gets_no_pool);
 	if (tmem_pool_persistent(pool))
 		return begin_load(shim, pool, request);
+	/* what is owed is newer than anything that is staged: puts are dropped meanwhile */
+	if (tmem_owed_covers(shim, pool, oid, index))
+		return miss(&counters->gets_flushed);
 	newest = tmem_queue_newest(shim, tmem_pool_number(shim, pool), oid, index);
 	if (newest && tmem_entry_at(shim, newest)->op == TMEM_OP_PUT_PAGE)
 		return take_staged(shim, pool, request, newest);
-	if (newest || tmem_owed_covers(shim, pool, oid, index))
+	if (newest)
 		return miss(&counters->gets_flushed);
 	ahead = tmem_ahead_window(shim, pool, oid, index);
 	if (tmem_landing_take(shim, pool, oid, index, request->page)) {

@@ -26,6 +26,11 @@ static void set_bit_of(uint64_t *bits, uint64_t index)
 	bits[(index & WINDOW_MASK) >> 6] |= 1ull << (index & 63);
 }
 
+static void clear_bit_of(uint64_t *bits, uint64_t index)
+{
+	bits[(index & WINDOW_MASK) >> 6] &= ~(1ull << (index & 63));
+}
+
 /* ---- the filter: two bits for each window ---------------------------------------------------- */
 
 static uint64_t window_hash(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -147,16 +152,20 @@ bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *
 	return absent;
 }
 
-bool tmem_summary_wants_presence(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-				 const struct tmem_oid *oid, uint64_t index)
+bool tmem_summary_ask(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		      const struct tmem_oid *oid, uint64_t index)
 {
 	uint64_t hash = window_hash(shim, pool, oid, index);
-	const struct tmem_window *window = find(shim, pool, oid, index, hash);
+	struct tmem_window *window = find(shim, pool, oid, index, hash);
 
 	if (!shim->config.summary_windows)
 		return false;
-	return !window || !window->valid ||
-	       (tmem_pool_shared(pool) && window->gets >= REFRESH_GETS);
+	if (window && window->valid && !(tmem_pool_shared(pool) && window->gets >= REFRESH_GETS))
+		return false;
+	/* the bitmap will not know of what is put after it was asked for */
+	if (window)
+		memset(window->since, 0, sizeof(window->since));
+	return true;
 }
 
 void tmem_summary_put(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -173,8 +182,10 @@ void tmem_summary_put(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 		if (window)
 			window->valid = first;
 	}
-	if (window)
+	if (window) {
 		set_bit_of(window->present, index);
+		set_bit_of(window->since, index);
+	}
 }
 
 void tmem_summary_gone(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -188,7 +199,8 @@ void tmem_summary_gone(struct tmem_shim *shim, const struct tmem_shim_pool *pool
 	/* the host has dropped pages: which, its next bitmap says */
 	if (missed && bit_of(window->present, index))
 		window->valid = false;
-	window->present[(index & WINDOW_MASK) >> 6] &= ~(1ull << (index & 63));
+	clear_bit_of(window->present, index);
+	clear_bit_of(window->since, index);
 }
 
 void tmem_summary_presence(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -202,7 +214,8 @@ void tmem_summary_presence(struct tmem_shim *shim, const struct tmem_shim_pool *
 		window = make(shim, pool, oid, index, hash);
 	if (!window)
 		return;
-	memcpy(window->present, bitmap, sizeof(window->present));
+	for (int i = 0; i < 2; i++)
+		window->present[i] = bitmap[i] | window->since[i];
 	memset(window->denied, 0, sizeof(window->denied));
 	window->gets = 0;
 	window->valid = true;

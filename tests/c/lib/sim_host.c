@@ -89,7 +89,7 @@ static void end_session(struct sim *sim, struct sim_client *client, bool sticky)
 	client->session = 0;
 }
 
-static void expel(struct sim *sim, struct sim_client *client, int reason)
+static void say_bye(struct sim_client *client, int reason)
 {
 	struct tmem_message bye = {.op = TMEM_OP_BYE,
 				   .status = (int16_t)reason,
@@ -98,6 +98,11 @@ static void expel(struct sim *sim, struct sim_client *client, int reason)
 
 	if (client->up)
 		answer(client, &bye, client->key, NULL);
+}
+
+static void expel(struct sim *sim, struct sim_client *client, int reason)
+{
+	say_bye(client, reason);
 	end_session(sim, client, reason == TMEM_ETIMEDOUT);
 	tmem_decoder_search(&client->decoder);
 }
@@ -411,6 +416,7 @@ void sim_host_take(struct sim *sim, int number, const struct tmem_message *messa
 		return;
 	}
 	if (message->tag != client->tag + 1 && rule(sim, SIM_RULE_INSTANCE)) {
+		say_bye(client, TMEM_EILSEQ);
 		tmem_decoder_search(&client->decoder);
 		return;
 	}
