@@ -126,8 +126,9 @@ void tmem_encode(const void *page, uint32_t encoding, int zstd_level, const uint
 		set_same(first_word, ret);
 		return;
 	}
-	ret->checksum = tmem_hash_page(page, secret);
 	length_bytes = compress(page, encoding, zstd_level, ret->buffer);
+	/* after the compression, which has brought the page into the cache */
+	ret->checksum = tmem_hash_page(page, secret);
 	if (length_bytes > 0) {
 		ret->encoding = (uint8_t)encoding;
 		ret->length_bytes = (uint32_t)length_bytes;
