@@ -208,6 +208,7 @@ static void serve_hello(struct tmem_connection *connection, const struct tmem_me
 	if (offer->verdict < 0)
 		reply.status = (int16_t)offer->verdict;
 	tmem_decoder_offer(&connection->decoder, offer->session, offer->key);
+	connection->turn->over = true;
 	tmem_reply_left_out(connection);
 	tmem_reply(connection, message, 0, &reply,
 		   write_hello_reply(session->server, offer, tmem_reply_payload(connection->turn)));

@@ -29,6 +29,7 @@ struct tmem_turn {
 	size_t out_bytes;
 	uint32_t requests;
 	bool over; /* the next request waits for the next turn */
+	bool has_token;
 
 	/* a reply that is left out for as long as it can be */
 	bool done;

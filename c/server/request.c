@@ -14,14 +14,16 @@ static void encode(struct tmem_connection *connection, uint64_t key, struct tmem
 	turn->out_bytes += tmem_wire_encode(reply, key, turn->out + turn->out_bytes);
 }
 
-/* A sharer is told the newest token as soon as there is one: what it echoes is then young. */
-static void add_token(struct tmem_session *session, struct tmem_message *reply, bool always)
+/* A sharer is told the newest token, once a turn if it is a new one: what it echoes is young. */
+static void add_token(struct tmem_connection *connection, struct tmem_message *reply, bool always)
 {
+	struct tmem_session *session = connection->session;
 	uint64_t before = session->token_sent;
 	uint64_t token;
 
-	if (!always && session->join_count == 0)
+	if (!always && (session->join_count == 0 || connection->turn->has_token))
 		return;
+	connection->turn->has_token = true;
 	token = tmem_session_token(session, tmem_now_ns());
 	if (!always && token == before)
 		return;
@@ -44,7 +46,7 @@ void tmem_reply_left_out(struct tmem_connection *connection)
 	if (!turn->done)
 		return;
 	turn->done = false;
-	add_token(connection->session, &reply, false);
+	add_token(connection, &reply, false);
 	encode(connection, connection->decoder.key, &reply);
 }
 
@@ -148,7 +150,7 @@ static void get_page(struct tmem_connection *connection, const struct tmem_messa
 		reply.flags = TMEM_WIRE_PRESENCE;
 		tmem_add(&session->counters.presence_bitmaps, 1);
 	}
-	add_token(session, &reply, false);
+	add_token(connection, &reply, false);
 	/* The lease first, then the page (R-d). */
 	served = tmem_session_served(session, request->pool);
 	if (!served) {
@@ -187,9 +189,12 @@ static int new_pool(struct tmem_session *session, const struct tmem_message *req
 	code = tmem_pool_new(session->client, untrusted_uuid, flags, &pool, &granted);
 	if (code != 0)
 		return code;
-	if (granted & TMEM_POOL_SHARED && tmem_session_join(session, pool) != 0) {
-		(void)tmem_pool_destroy(session->client, pool);
-		return TMEM_ENOMEM;
+	if (granted & TMEM_POOL_SHARED) {
+		tmem_session_start_clock(session);
+		if (tmem_session_join(session, pool) != 0) {
+			(void)tmem_pool_destroy(session->client, pool);
+			return TMEM_ENOMEM;
+		}
 	}
 	reply->pool = pool;
 	reply->index = granted;
@@ -341,7 +346,7 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 	switch (request->op) {
 	case TMEM_OP_NEW_POOL:
 		reply.status = (int16_t)new_pool(session, request, untrusted_payload, &reply);
-		add_token(session, &reply, session->join_count != 0);
+		add_token(connection, &reply, session->join_count != 0);
 		break;
 	case TMEM_OP_DESTROY_POOL:
 		reply.status = (int16_t)tmem_pool_destroy(client, request->pool);
@@ -353,7 +358,7 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 			return NULL;
 		if (request->index != 0 && !tmem_session_echo(session, request->index))
 			reply.status = TMEM_MISS;
-		add_token(session, &reply, true);
+		add_token(connection, &reply, true);
 		break;
 	case TMEM_OP_STAT:
 		payload_bytes = report(session, tmem_reply_payload(turn));

@@ -108,19 +108,12 @@ static bool room_for_join(struct tmem_session *session)
 
 int tmem_session_join(struct tmem_session *session, uint32_t pool)
 {
-	uint64_t behind_ns = tmem_now_ns() - session->server->times.lease_ns;
 	struct tmem_pool_info info;
 	struct tmem_share *share;
 	uint32_t at = session->join_count;
 
 	if (tmem_pool_info(session->client, pool, &info) != 0 || !room_for_join(session))
 		return TMEM_ENOMEM;
-	/* A sharer's time runs from here on; it is not served before its first echo. */
-	if (session->join_count == 0 && session->progress.echo_ns < behind_ns) {
-		session->progress.echo_ns = behind_ns;
-		session->progress_changed = true;
-		tmem_session_write_progress(session);
-	}
 	share = tmem_share_join(&session->server->shares, info.uuid, &session->sharer);
 	if (share == NULL)
 		return TMEM_ENOMEM;
@@ -144,6 +137,17 @@ void tmem_session_left(struct tmem_session *session, uint32_t untrusted_pool)
 	memmove(join, join + 1,
 		(size_t)(session->joins + session->join_count - join) * sizeof(*join));
 	atomic_store(&session->shared_pools, session->join_count);
+}
+
+void tmem_session_start_clock(struct tmem_session *session)
+{
+	uint64_t behind_ns = tmem_now_ns() - session->server->times.lease_ns;
+
+	if (session->join_count != 0 || session->progress.echo_ns >= behind_ns)
+		return;
+	session->progress.echo_ns = behind_ns;
+	session->progress_changed = true;
+	tmem_session_write_progress(session);
 }
 
 static void set_lease(struct tmem_session *session, uint64_t until_ns)

@@ -201,6 +201,9 @@ uint64_t tmem_session_token(struct tmem_session *session, uint64_t now_ns);
 
 /* Whether gets of the pool may be answered. */
 bool tmem_session_served(struct tmem_session *session, uint32_t untrusted_pool);
+/* Before the client joins its first shared pool: the time in which it must echo runs from now on,
+ * not from when it last shared one. It is not served before its first echo. */
+void tmem_session_start_clock(struct tmem_session *session);
 /* The client has joined the shared pool under @pool: 0 or -ENOMEM. */
 int tmem_session_join(struct tmem_session *session, uint32_t pool);
 /* The pool is gone. */

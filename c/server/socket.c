@@ -287,8 +287,9 @@ static bool serve_read(struct tmem_worker *worker, struct tmem_socket *socket)
 	turn.in_bytes = (size_t)bytes;
 	if (!serve(worker, socket, &turn))
 		return false;
+	/* Who sends no more may still read. */
 	if (!keep_rest(connection, worker->in + turn.used, turn.in_bytes - turn.used) ||
-	    (socket->ended && !socket->whole_left)) {
+	    (socket->ended && !socket->whole_left && connection->unsent == NULL)) {
 		tmem_socket_close(worker, socket);
 		return false;
 	}

@@ -385,6 +385,11 @@ static int load(struct tmem_state *state, const char *path, const uint8_t *ident
 	state->slots = (uint32_t)(((size_t)status.st_size - slot_at_bytes(0)) / SLOT_BYTES);
 	if (state->slots > SLOTS_MAX)
 		state->slots = SLOTS_MAX;
+	/* A copy may have holes, which must not be found when there is no room for them. */
+	code = posix_fallocate(state->fd, 0, (off_t)slot_at_bytes(state->slots));
+	if (code != 0)
+		return tmem_fail(error, -code, "%s: no room for the state file: %s", path,
+				 strerror(code));
 	if (memcmp(header->host_boot_id, wanted.host_boot_id, TMEM_BOOT_ID_BYTES) != 0)
 		renew(state, &wanted);
 	find_newest_token(state);

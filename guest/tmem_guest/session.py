@@ -26,7 +26,7 @@ from tmem_shim.abi import Event, PoolFlags
 from tmem_shim.errors import SessionBusy, TmemError
 from tmem_shim.pool import Pool
 from tmem_shim.records import Config
-from tmem_shim.session import BadSavedSession, SavedSession
+from tmem_shim.session import BadSavedSession, SavedPool, SavedSession
 from tmem_shim.shim import Shim
 
 _VERSION = 1
@@ -87,7 +87,11 @@ class Session:
                 pool.wait_ready(self._timeout_s)
                 return pool
         pool = self.shim.new_pool(persistent=persistent)
-        pool.wait_ready(self._timeout_s)
+        info = pool.wait_ready(self._timeout_s)
+        if persistent and info.host_id is not None:
+            # Should this process not come to its end, the next one knows of the pool.
+            saved = SavedPool(host_id=info.host_id, flags=info.flags)
+            self._store(SavedSession(boot_id=self.shim.boot_id, session=None, pools=(saved,)))
         return pool
 
     # ---- the shim ------------------------------------------------------------------------

@@ -9,9 +9,9 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 def _glob(*patterns: str) -> list[str]:
-    found = (path for pattern in patterns for path in TOP.glob(pattern))
+    found = (path.relative_to(TOP) for pattern in patterns for path in TOP.glob(pattern))
     # what is for the kernel only stands in folders named kernel
-    return sorted(str(path.relative_to(TOP)) for path in found if "kernel" not in path.parts)
+    return sorted(str(path) for path in found if "kernel" not in path.parts)
 
 
 CFLAGS_FILE = "c/cflags"

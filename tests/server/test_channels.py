@@ -286,6 +286,7 @@ def test_whoever_waits_for_events_is_let_go(host: Host) -> None:
     waiter = threading.Thread(target=lambda: found.extend(host.server.events()))
     waiter.start()
     host.guest()
+    while EventKind.SESSION_STARTED not in {event.kind for event in found}:
+        time.sleep(0.01)
     host.server.close()
     waiter.join()
-    assert EventKind.SESSION_STARTED in {event.kind for event in found}

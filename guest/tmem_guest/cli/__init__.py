@@ -10,8 +10,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tmem_guest.cli import agent
+from tmem_guest.cli import agent, bench, pages, ping
 from tmem_guest.cli.errors import CommandError
+from tmem_shim.errors import TmemError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +21,8 @@ def parser() -> argparse.ArgumentParser:
         prog="tmem-guest", description="Transcendent memory for KVM: the guest's tool."
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    agent.add_parser(commands)
+    for module in (agent, ping, pages, bench):
+        module.add_parser(commands)
     return top
 
 
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except CommandError as error:
+    except (CommandError, TmemError) as error:
         print(f"tmem-guest: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

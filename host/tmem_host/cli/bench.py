@@ -3,14 +3,13 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from types import FrameType
 
 from tmem_host.bench import ENGINE, SERVICE, Benchmark, Settings, run
 from tmem_host.bench.report import describe
+from tmem_host.cli.stopping import sigterm_interrupts
 from tmem_host.native import PAGE_BYTES
 
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -109,7 +108,7 @@ def fields(text: str, known: Collection[str]) -> tuple[str, ...]:
 def run_benchmark(benchmark: Benchmark, options: argparse.Namespace) -> int:
     """Runs the benchmark; BenchError if it cannot."""
     # what is in memory must not stay there when the command is stopped
-    signal.signal(signal.SIGTERM, _stop)
+    sigterm_interrupts()
     settings = Settings(
         size_bytes=options.size,
         rounds=options.rounds,
@@ -128,7 +127,3 @@ def run_benchmark(benchmark: Benchmark, options: argparse.Namespace) -> int:
 def _tell(sentence: str) -> None:
     if sys.stderr.isatty():
         print(f"{sentence} ...", file=sys.stderr)
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

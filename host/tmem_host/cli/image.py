@@ -3,11 +3,10 @@
 
 import argparse
 import json
-import signal
 import sys
-from types import FrameType
 
 from tmem_host.cli.output import count, size, table
+from tmem_host.cli.stopping import sigterm_interrupts
 from tmem_host.provision import ProvisionError
 from tmem_host.provision.image import Image, build, image_cache, is_current
 from tmem_host.provision.image.cache import in_use
@@ -62,15 +61,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run_build(options: argparse.Namespace) -> int:
     """Builds; ProvisionError if it cannot."""
     # what was started must not outlive the command
-    signal.signal(signal.SIGTERM, _stop)
+    sigterm_interrupts()
     kernels = _kernels(options.kernel)
     image = build(kernels=kernels, fresh=options.fresh, progress=progress_on(sys.stderr))
     print(json.dumps(_facts(image)) if options.json else _described(image))
     return 0
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _kernels(versions: list[str] | None) -> list[Kernel]:

@@ -3,12 +3,11 @@
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 from tmem_host.cli.output import count, table
+from tmem_host.cli.stopping import sigterm_interrupts
 from tmem_host.provision.kernel import Kernel, build, kernel_cache
 from tmem_host.provision.kernel.build import current_hashes
 from tmem_host.provision.progress import progress_on
@@ -67,7 +66,7 @@ def _jobs(text: str) -> int:
 def run_build(options: argparse.Namespace) -> int:
     """Builds; ProvisionError if it cannot."""
     # make and its children must not outlive the command
-    signal.signal(signal.SIGTERM, _stop)
+    sigterm_interrupts()
     kernel = build(
         patched=not options.unpatched,
         debug=options.debug,
@@ -77,10 +76,6 @@ def run_build(options: argparse.Namespace) -> int:
     )
     print(json.dumps(_facts(kernel)) if options.json else _described(kernel))
     return 0
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def run_list(options: argparse.Namespace) -> int:
