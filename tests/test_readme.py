@@ -28,6 +28,29 @@ def test_the_example_prints_what_the_text_says(arena_path: Path) -> None:
     assert done.stdout.splitlines() == list(said.groups())
 
 
+def test_the_service_gives_a_guest_its_pages_back(arena_path: Path) -> None:
+    (script,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    folder = arena_path.parent
+    script = script.replace("/dev/shm/tmem-demo", str(folder)).replace(
+        "/tmp/tmem-demo", str(folder)
+    )
+    # on a machine that is busy, longer
+    script = script.replace("--timeout 30", "--timeout 120")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail\n{script}\nwait $!"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    licence = (TOP / "LICENSE").read_text(encoding="utf-8").splitlines()
+    lines = done.stdout.splitlines()
+    assert lines[:3] == licence[:3]
+    assert "5 persistent in 12" in done.stdout
+    assert "session-resumed" in done.stderr
+
+
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"^([\w/-]+/)  +", README, re.MULTILINE))))
 def test_the_folders_it_lists_exist(path: str) -> None:
     assert (TOP / path).is_dir()

@@ -54,6 +54,7 @@ class Channels:
                 return
             client, pid, uid = channel.client, channel.peer_pid, channel.peer_uid
             if channel.listen:
+                Path(channel.path).parent.mkdir(parents=True, exist_ok=True)
                 self._numbers[channel] = self._server.listen(
                     channel.path, client=client, mode=channel.mode, peer_pid=pid, peer_uid=uid
                 )

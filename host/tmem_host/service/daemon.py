@@ -15,7 +15,7 @@ from typing import Any
 
 from tmem_host.control.errors import CallRefused
 from tmem_host.control.paths import SYSTEM_SOCKET, user_run_directory
-from tmem_host.native import Engine, Scrubber, Server, ShrinkReport, TmemError
+from tmem_host.native import Engine, Scrubber, Server, TmemError
 from tmem_host.service import pressure
 from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.config import ClientConfig, Config, load
@@ -193,11 +193,7 @@ class Service:
                 self._tell(kind, event.detail or f"code {event.code}", event.client or None)
 
     def _follow_pressure(self) -> None:
-        def tell(text: str, report: ShrinkReport | None) -> None:
-            given = f"; {report.returned_bytes >> 10} KiB were given back" if report else ""
-            self._tell("pressure", text + given)
-
-        pressure.watch(self._engine, self.config, self._stopping.is_set, time.monotonic, tell)
+        pressure.watch(self._engine, self.config, self._stopping.is_set, time.monotonic, self._tell)
 
     # ---- SIGHUP --------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import select
 from collections.abc import Callable
 from pathlib import Path
 
-from tmem_host.native import Engine, ShrinkReport
+from tmem_host.native import Engine
 from tmem_host.service.config import Config, PressureConfig
 
 # A limit of the cgroup is near when less than this share of it is left.
@@ -138,15 +138,14 @@ def watch(
     config: Config,
     stopped: Callable[[], bool],
     clock: Callable[[], float],
-    tell: Callable[[str, ShrinkReport | None], None],
+    tell: Callable[[str, str], None],
 ) -> None:
     """The watching thread: until `stopped`, lowers and raises the engine's budget, and tells what
-    it did (with the report of a shrink)."""
+    it did (kind of event, text)."""
     signs = Signs(config.pressure)
     files = signs.open_triggers()
-    tell(
-        f"pressure is watched at {', '.join(files) or 'cgroup limits and MemAvailable only'}", None
-    )
+    where = ", ".join(files) or "the cgroup's limits and MemAvailable only"
+    tell("pressure-watched", f"pressure is watched at {where}")
     law = Pressure(config.pressure, config.arena.budget, clock())
     try:
         while not stopped():
@@ -154,9 +153,14 @@ def watch(
                 before = law.budget_bytes
                 if (budget := law.pressed(clock())) < before:
                     report = engine.set_budget(budget)
-                    tell(f"{sign}: the budget is now {budget >> 20} MiB", report)
+                    given_kib = report.returned_bytes >> 10
+                    tell(
+                        "pressure",
+                        f"{sign}: the budget is now {budget >> 20} MiB; "
+                        f"{given_kib} KiB were given back",
+                    )
             elif raised := law.calm(clock()):
                 engine.set_budget(raised)
-                tell(f"calm: the budget is {raised >> 20} MiB again", None)
+                tell("pressure-over", f"calm: the budget is {raised >> 20} MiB again")
     finally:
         signs.close()
