@@ -278,27 +278,32 @@ static void serve_message(struct tmem_connection *connection, const struct tmem_
 	refuse(connection, TMEM_EPROTO, what, wrong);
 }
 
+static bool has_room(const struct tmem_turn *turn)
+{
+	return !turn->over && turn->requests < TMEM_SERVER_TURN_REQUESTS &&
+	       turn->out_bytes + 2 * TMEM_WIRE_HEADER_BYTES + TMEM_WIRE_MESSAGE_MAX <=
+		       TMEM_TURN_OUT_ROOM;
+}
+
 bool tmem_connection_serve(struct tmem_connection *connection, struct tmem_turn *turn)
 {
 	struct tmem_session *session = connection->session;
-	struct tmem_decoder *decoder = &connection->decoder;
 	struct tmem_message message;
 	const void *payload;
 	size_t used;
-	bool more = false;
 
-	connection->turn = turn;
-	if (session->active == connection && session->join_count != 0)
+	if (connection->turn == NULL && session->active == connection && session->join_count != 0)
 		(void)tmem_session_lapsed(session, tmem_now_ns());
-	for (;;) {
+	connection->turn = turn;
+	while (turn->used < turn->in_bytes) {
 		enum tmem_wire_found found;
 
-		more = turn->used < turn->in_bytes;
-		if (!more || turn->over || turn->requests == TMEM_SERVER_TURN_REQUESTS ||
-		    turn->out_bytes + 2 * TMEM_WIRE_HEADER_BYTES + TMEM_WIRE_MESSAGE_MAX >
-			    TMEM_TURN_OUT_ROOM)
-			break;
-		found = tmem_decoder_next(decoder, turn->in + turn->used,
+		if (!has_room(turn))
+			return true;
+		if (session->active == connection)
+			tmem_look_ahead(&turn->lookahead, session->client, turn->in, turn->in_bytes,
+					turn->used, turn->requests);
+		found = tmem_decoder_next(&connection->decoder, turn->in + turn->used,
 					  turn->in_bytes - turn->used, &message, &payload, &used);
 		if (found == TMEM_WIRE_DAMAGED) {
 			tmem_add(&session->counters.damaged_streams, 1);
@@ -307,16 +312,18 @@ bool tmem_connection_serve(struct tmem_connection *connection, struct tmem_turn 
 			continue;
 		}
 		turn->used += used;
-		if (found == TMEM_WIRE_MORE) {
-			more = false;
-			break;
-		}
+		if (found == TMEM_WIRE_MORE)
+			return false;
 		turn->requests++;
 		serve_message(connection, &message, payload);
 	}
+	return false;
+}
+
+void tmem_connection_end_turn(struct tmem_connection *connection)
+{
 	tmem_reply_left_out(connection);
-	tmem_session_write_progress(session);
-	connection->served_bytes += turn->used;
+	tmem_session_write_progress(connection->session);
+	connection->served_bytes += connection->turn->used;
 	connection->turn = NULL;
-	return more;
 }

@@ -11,6 +11,7 @@
 #ifndef TMEM_CONNECTION_H
 #define TMEM_CONNECTION_H
 
+#include "lookahead.h"
 #include "session.h"
 
 enum {
@@ -30,6 +31,7 @@ struct tmem_turn {
 	uint32_t requests;
 	bool over; /* the next request waits for the next turn */
 	bool has_token;
+	struct tmem_lookahead lookahead;
 
 	/* a reply that is left out for as long as it can be */
 	bool done;
@@ -58,12 +60,14 @@ void tmem_connection_init(struct tmem_connection *connection, struct tmem_sessio
 void tmem_connection_deinit(struct tmem_connection *connection);
 
 /*
- * Serves what can be served of turn->in in one turn: at most TMEM_SERVER_TURN_REQUESTS requests,
- * and as many as have room for their replies at turn->out, which has TMEM_TURN_OUT_ROOM. What was
- * applied is durable when it returns. Returns whether a whole request may be left: the same bytes
- * from turn->used on will do more in another turn.
+ * Serves what can be served of turn->in: in one turn at most TMEM_SERVER_TURN_REQUESTS requests,
+ * and as many as have room for their replies at turn->out, which has TMEM_TURN_OUT_ROOM. Returns
+ * whether a whole request may be left: the same bytes from turn->used on will do more in another
+ * turn. To be called again in the same turn when there are more bytes at turn->in. The turn goes on
+ * until tmem_connection_end_turn; then turn->out has all replies, and what was applied is durable.
  */
 bool tmem_connection_serve(struct tmem_connection *connection, struct tmem_turn *turn);
+void tmem_connection_end_turn(struct tmem_connection *connection);
 
 /* The host ends the session that the connection has: BYE, now or behind what is unsent. */
 void tmem_connection_bye(struct tmem_connection *connection, int reason);

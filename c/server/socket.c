@@ -22,6 +22,7 @@ int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, i
 {
 	struct tmem_session *session = channel->session;
 	struct tmem_socket *socket = calloc(1, sizeof(*socket));
+	const int send_room = TMEM_TURN_OUT_ROOM;
 	int code;
 
 	if (socket == NULL)
@@ -31,6 +32,8 @@ int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, i
 	socket->fd = fd;
 	socket->channel = channel;
 	socket->read_bytes = READ_BYTES_MIN;
+	/* The replies of one turn are taken at one go, if the system's limit is not lower. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_room, sizeof(send_room));
 	code = tmem_worker_watch(worker, EPOLL_CTL_ADD, fd, EPOLLIN, socket);
 	if (code != 0) {
 		free(socket);
@@ -247,10 +250,11 @@ static void count_turn(struct tmem_worker *worker, struct tmem_socket *socket,
 			turn->used > READ_BYTES_MIN ? (uint32_t)turn->used : READ_BYTES_MIN;
 }
 
-static bool serve(struct tmem_worker *worker, struct tmem_socket *socket, struct tmem_turn *turn)
+/* False: it was closed. */
+static bool end_turn(struct tmem_worker *worker, struct tmem_socket *socket,
+		     const struct tmem_turn *turn)
 {
-	turn->out = worker->out;
-	socket->whole_left = tmem_connection_serve(&socket->connection, turn);
+	tmem_connection_end_turn(&socket->connection);
 	count_turn(worker, socket, turn);
 	send_turn(worker, socket, turn);
 	return !socket->closed;
@@ -262,33 +266,53 @@ static bool serve_rest(struct tmem_worker *worker, struct tmem_socket *socket)
 	struct tmem_turn turn = {
 		.in = connection->rest + connection->rest_at,
 		.in_bytes = connection->rest_bytes - connection->rest_at,
+		.out = worker->out,
 	};
 
-	if (!serve(worker, socket, &turn))
-		return false;
+	socket->whole_left = tmem_connection_serve(connection, &turn);
 	connection->rest_at += (uint32_t)turn.used;
-	return true;
+	return end_turn(worker, socket, &turn);
+}
+
+/*
+ * Reads and serves until nothing more is there or the turn is full: a peer that is sending a batch
+ * gets its replies at one go, and is not woken for each part of it. Whether more is there is only
+ * asked in the middle of a message. False: the peer is gone.
+ */
+static bool read_and_serve(struct tmem_worker *worker, struct tmem_socket *socket,
+			   struct tmem_turn *turn)
+{
+	for (;;) {
+		size_t before = turn->in_bytes;
+
+		if (!socket->ended) {
+			ssize_t bytes = read_more(worker, socket, before);
+
+			if (bytes < 0)
+				return false;
+			turn->in_bytes = (size_t)bytes;
+		}
+		socket->whole_left = tmem_connection_serve(&socket->connection, turn);
+		if (socket->whole_left || turn->used == turn->in_bytes ||
+		    turn->in_bytes == before || turn->in_bytes == TMEM_SERVER_TURN_BYTES)
+			return true;
+	}
 }
 
 static bool serve_read(struct tmem_worker *worker, struct tmem_socket *socket)
 {
 	struct tmem_connection *connection = &socket->connection;
 	size_t kept = connection->rest_bytes - connection->rest_at;
-	struct tmem_turn turn = {.in = worker->in};
-	ssize_t bytes;
+	struct tmem_turn turn = {.in = worker->in, .in_bytes = kept, .out = worker->out};
+	bool there;
 
 	if (kept != 0)
 		memcpy(worker->in, connection->rest + connection->rest_at, kept);
-	bytes = socket->ended ? (ssize_t)kept : read_more(worker, socket, kept);
-	if (bytes < 0) {
-		tmem_socket_close(worker, socket);
-		return false;
-	}
-	turn.in_bytes = (size_t)bytes;
-	if (!serve(worker, socket, &turn))
+	there = read_and_serve(worker, socket, &turn);
+	if (connection->turn != NULL && !end_turn(worker, socket, &turn))
 		return false;
 	/* Who sends no more may still read. */
-	if (!keep_rest(connection, worker->in + turn.used, turn.in_bytes - turn.used) ||
+	if (!there || !keep_rest(connection, worker->in + turn.used, turn.in_bytes - turn.used) ||
 	    (socket->ended && !socket->whole_left && connection->unsent == NULL)) {
 		tmem_socket_close(worker, socket);
 		return false;

@@ -22,6 +22,8 @@
 #include <endian.h>
 #include <stdint.h>
 #include <string.h>
+/* Inlined: a header's hash has a length that is known, and every message needs several. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define TMEM_BYTES(bits)                                                                           \

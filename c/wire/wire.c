@@ -83,6 +83,17 @@ uint32_t tmem_wire_encode(struct tmem_message *message, uint64_t key, void *to)
 	return tmem_wire_bytes(message->payload_bytes);
 }
 
+uint32_t tmem_wire_peek(const void *untrusted_data, size_t bytes,
+			struct tmem_message *untrusted_ret)
+{
+	if (bytes < TMEM_WIRE_HEADER_BYTES || tmem_load32(untrusted_data) != TMEM_WIRE_MAGIC)
+		return 0;
+	load_header(untrusted_ret, untrusted_data);
+	if (untrusted_ret->payload_bytes > TMEM_WIRE_PAYLOAD_MAX)
+		return 0;
+	return tmem_wire_bytes(untrusted_ret->payload_bytes);
+}
+
 static bool check_holds(const uint8_t *header, uint32_t check, uint64_t key)
 {
 	uint8_t copy[TMEM_WIRE_HEADER_BYTES];

@@ -129,6 +129,14 @@ enum tmem_wire_found tmem_decoder_next(struct tmem_decoder *decoder, const void 
 				       struct tmem_message *ret, const void **payload,
 				       size_t *used);
 
+/*
+ * What the next message seems to be, from a header of which nothing is checked but that it has the
+ * magic and a possible length: good for guesses alone. Returns the bytes that the message would
+ * have, or 0.
+ */
+uint32_t tmem_wire_peek(const void *untrusted_data, size_t bytes,
+			struct tmem_message *untrusted_ret);
+
 /* The stream is not to be trusted from here on: look for a new beginning. Forgets the session. */
 void tmem_decoder_search(struct tmem_decoder *decoder);
 

@@ -176,6 +176,7 @@ static void feed(struct guest *guest, const void *data, size_t bytes)
 		CHECK(in != NULL);
 		memcpy(in, guest->rest, guest->rest_bytes);
 		more = tmem_connection_serve(&guest->connection, &turn);
+		tmem_connection_end_turn(&guest->connection);
 		CHECK(turn.requests <= TMEM_SERVER_TURN_REQUESTS);
 		CHECK(turn.out_bytes <= TMEM_TURN_OUT_ROOM);
 		CHECK(turn.used <= turn.in_bytes);

@@ -15,8 +15,7 @@ class _Terminal(io.StringIO):
 
 def test_plain_lines() -> None:
     stream = io.StringIO()
-    with progress_on(stream).task("compiling") as task:
-        task.expect(8)
+    with progress_on(stream).task("compiling", 8) as task:
         for _ in range(8):
             task.advance()
     *lines, last = stream.getvalue().splitlines()

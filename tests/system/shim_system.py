@@ -14,6 +14,7 @@ from uuid import UUID
 from tests.engine.engine_system import EngineSystem, rejections
 from tests.engine.pages import INDEX_MAX, INDICES
 from tests.engine.system import NewPool, Oid, PutAnswer
+from tests.system.events import TIMEOUT_S, await_event, forget_events
 from tmem_host.native import EndReason, Server
 from tmem_shim.abi import OFF, Event, PoolFlags, Put
 from tmem_shim.pool import RANGE_MAX, Pool
@@ -24,7 +25,6 @@ from tmem_shim.shim import Shim
 # Every get asks the host, whose counters the machine looks at; nothing is given up on a slow
 # machine.
 CONFIG = Config(ahead_pages=OFF, summary_windows=OFF, get_ms=600_000, silent_ms=600_000)
-TIMEOUT_S = 120.0
 LAPSE_MS = 48_000
 
 ANSWERS = {
@@ -39,21 +39,6 @@ ANSWERS = {
 # Where pages of the machine can be: it goes up to some 1,500 pages from each of these.
 BEGINNINGS = sorted({index & ~0xFFF for index in (0, *INDICES)})
 REACH = 1 << 13
-
-
-def forget_events(shim: Shim) -> None:
-    """Takes all events that there are."""
-    while shim.next_event() is not None:
-        pass
-
-
-def await_resumed(shim: Shim) -> None:
-    """Waits for the event."""
-    while True:
-        record = shim.next_event(TIMEOUT_S)
-        assert record is not None, "the shim does not resume"
-        if record.event is Event.RESUMED:
-            return
 
 
 class ShimSystem(EngineSystem):
@@ -116,7 +101,7 @@ class ShimSystem(EngineSystem):
             for pool, kept in zip(shim.pools(), saved.pools, strict=True):
                 self._shim_pools[client, kept.host_id] = pool
         self._shims[client].pause(False)
-        await_resumed(self._shims[client])
+        await_event(self._shims[client], Event.RESUMED)
 
     # ---- pools ---------------------------------------------------------------------------
 
@@ -218,7 +203,7 @@ class ShimSystem(EngineSystem):
         shim = self._shims[client]
         forget_events(shim)
         shim.break_channel()
-        await_resumed(shim)
+        await_event(shim, Event.RESUMED)
 
     def close(self) -> None:
         for shim in self._shims.values():

@@ -12,9 +12,10 @@ from uuid import UUID
 
 import pytest
 
+from tests.system.events import await_event
 from tests.system.host_process import HostProcess
-from tests.system.shim_system import await_resumed
 from tests.system.users import Cluster, Keeper, Node, Swapper, User, wait_for_steps
+from tmem_shim.abi import Event
 from tmem_shim.records import Config
 from tmem_shim.shim import Shim
 
@@ -57,7 +58,7 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_old_is_read(host: Hos
             host.kill()
             host.start()
             for shim in shims:
-                await_resumed(shim)
+                await_event(shim, Event.RESUMED)
         wait_for_steps(users, STEPS_MAX, nap)
         for user in users:
             user.stop()

@@ -25,10 +25,6 @@ class Task(ABC):
     def advance(self, steps: int = 1) -> None:
         """`steps` more steps are done."""
 
-    @abstractmethod
-    def expect(self, total: int) -> None:
-        """The work has `total` steps, as is known by now."""
-
 
 class Progress(ABC):
     """Where work reports to. One task at a time."""
@@ -36,7 +32,7 @@ class Progress(ABC):
     @abstractmethod
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[Task]:
-        """Runs the body as work called `title` of `total` steps; None while that is not known."""
+        """Runs the body as work called `title` of `total` steps; None if that is not known."""
         yield _SilentTask()
 
     @abstractmethod
@@ -51,9 +47,6 @@ def progress_on(stream: TextIO) -> Progress:
 
 class _SilentTask(Task):
     def advance(self, steps: int = 1) -> None:
-        pass
-
-    def expect(self, total: int) -> None:
         pass
 
 
@@ -85,9 +78,6 @@ class _LineTask(Task):
             self._quarters = quarters
             print(f"{self._title}: {25 * quarters} %", file=self._stream, flush=True)
 
-    def expect(self, total: int) -> None:
-        self._total = total
-
 
 class Lines(Progress):
     """A line when work begins, at each quarter of it, and when it is done."""
@@ -113,9 +103,6 @@ class _BarTask(Task):
 
     def advance(self, steps: int = 1) -> None:
         self._bars.advance(self._id, steps)
-
-    def expect(self, total: int) -> None:
-        self._bars.update(self._id, total=total)
 
 
 class _Bars(Progress):

@@ -124,7 +124,7 @@ def test_patches_that_do_not_apply(tiny_tree: TinyTree, cache: KernelCache) -> N
 def test_no_space(tiny_tree: TinyTree, cache: KernelCache, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=1 << 30)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(ProvisionError, match=r"needs 3.0 GiB in .*which has 1.0 GiB free;"):
+    with pytest.raises(ProvisionError, match=r"needs 2.0 GiB in .*which has 1.0 GiB free;"):
         _build(tiny_tree)
     assert tiny_tree.compiled == []
 
