@@ -31,6 +31,11 @@ bool tmem_area_owes(const struct tmem_area *area, uint64_t bit)
 	       area->owed_objects >> (bit / 64 / area->stripe_words) & 1;
 }
 
+bool tmem_area_owes_page(const struct tmem_area *area, uint64_t bit)
+{
+	return !(area->owed_objects >> (bit / 64 / area->stripe_words) & 1);
+}
+
 void tmem_area_owe(struct tmem_shim *shim, struct tmem_area *area, uint64_t bit)
 {
 	uint64_t word = bit >> 6;

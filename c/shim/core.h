@@ -335,6 +335,8 @@ void tmem_shim_request_finish_all(struct tmem_shim *shim, struct tmem_entry *ent
 /* Those that wait for something of pool @pool (an id) to be known; @op 0: any. */
 void tmem_shim_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uint8_t op,
 				      int result);
+/* A put that somebody waits for fails; what the host made of it, or held before, is flushed. */
+void tmem_shim_request_fail_put(struct tmem_shim *shim, struct tmem_shim_request *request);
 /* Its deadline has passed. */
 void tmem_shim_request_expire(struct tmem_shim *shim, struct tmem_shim_request *request);
 void tmem_shim_requests_expire(struct tmem_shim *shim, uint64_t now_ns);
@@ -347,6 +349,9 @@ uint64_t tmem_shim_requests_next(const struct tmem_shim *shim);
 /* Each begins an operation; @request NULL where nobody waits. TMEM_SHIM_PENDING or a result. */
 int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const struct tmem_oid *oid,
 		   uint64_t index, const void *page, struct tmem_shim_request *request);
+/* There is room for a put that has waited for it. */
+void tmem_put_retry(struct tmem_shim *shim, struct tmem_shim_pool *pool,
+		    struct tmem_shim_request *request);
 int tmem_get_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		   struct tmem_shim_request *request);
 /* @op: FLUSH_PAGE, FLUSH_RANGE (@count), FLUSH_OBJECT, FLUSH_POOL. */
@@ -384,6 +389,8 @@ bool tmem_owed_shared(const struct tmem_shim *shim);
 bool tmem_area_find(struct tmem_shim *shim, const struct tmem_oid *oid, uint64_t index,
 		    struct tmem_area **area, uint64_t *bit);
 bool tmem_area_owes(const struct tmem_area *area, uint64_t bit);
+/* ... at most that page, not all of its object. */
+bool tmem_area_owes_page(const struct tmem_area *area, uint64_t bit);
 bool tmem_areas_owe(const struct tmem_shim *shim);
 void tmem_area_owe(struct tmem_shim *shim, struct tmem_area *area, uint64_t bit);
 void tmem_area_settle(struct tmem_shim *shim, struct tmem_area *area, uint64_t bit);

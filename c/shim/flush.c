@@ -130,13 +130,20 @@ bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *r
 {
 	struct tmem_shim_pool *pool = tmem_pool_find(shim, request->pool);
 	uint8_t op = (uint8_t)request->op;
+	bool puts = op == TMEM_OP_PUT_PAGE && !request->outcome;
 
-	if (!tmem_queue_room(shim, false, false))
+	if (!tmem_queue_room(shim, puts, false))
 		return false;
 	tmem_shim_request_detach(shim, request);
 	if (!pool || pool->state != TMEM_SHIM_POOL_READY) {
 		tmem_shim_request_finish(shim, request,
-					 op == TMEM_OP_GET_PAGE ? TMEM_MISS : TMEM_DONE);
+					 puts                     ? TMEM_EAGAIN
+					 : op == TMEM_OP_GET_PAGE ? TMEM_MISS
+								  : TMEM_DONE);
+		return true;
+	}
+	if (puts) {
+		tmem_put_retry(shim, pool, request);
 		return true;
 	}
 	if (op == TMEM_OP_GET_PAGE) {
@@ -145,7 +152,7 @@ bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *r
 		tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
 		return true;
 	}
-	/* a put waits for room only to become a flush */
+	/* a put that became a flush */
 	if (op == TMEM_OP_PUT_PAGE)
 		op = TMEM_OP_FLUSH_PAGE;
 	op = rounded(pool, op, request->count);

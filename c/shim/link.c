@@ -70,6 +70,20 @@ static void break_entry(struct tmem_shim *shim, struct tmem_entry *entry)
 	}
 }
 
+/* Every put fails, those that still wait for room as well. */
+static void fail_waiting_puts(struct tmem_shim *shim)
+{
+	struct tmem_shim_request *request;
+
+	do {
+		for (request = shim->room_first; request; request = request->next)
+			if (request->op == TMEM_OP_PUT_PAGE && !request->outcome)
+				break;
+		if (request)
+			tmem_shim_request_fail_put(shim, request);
+	} while (request);
+}
+
 void tmem_link_broken(struct tmem_shim *shim, int code)
 {
 	bool running = shim->state == TMEM_SHIM_RUNNING;
@@ -94,6 +108,7 @@ void tmem_link_broken(struct tmem_shim *shim, int code)
 	tmem_shim_tell(shim, TMEM_SHIM_BROKEN, code);
 	for (uint64_t position = shim->answered; position < shim->head; position++)
 		break_entry(shim, tmem_entry_at(shim, position));
+	fail_waiting_puts(shim);
 	memset(shim->aheads, 0, sizeof(shim->aheads));
 	tmem_landing_drop_all(shim);
 	if (!TMEM_RULE(STAGED))

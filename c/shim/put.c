@@ -26,18 +26,40 @@ static int refuse(struct tmem_shim *shim, struct tmem_shim_pool *pool, const str
 }
 
 /* A put takes the place of an owed flush of the same page, where owed flushes are of pages. */
-static bool still_owed(struct tmem_shim *shim, struct tmem_shim_pool *pool,
-		       const struct tmem_oid *oid, uint64_t index, bool can_queue)
+static bool takes_place_of_owed(struct tmem_shim *shim, struct tmem_shim_pool *pool,
+				const struct tmem_oid *oid, uint64_t index)
 {
 	struct tmem_area *area;
 	uint64_t bit;
 
-	if (!tmem_owed_covers(shim, pool, oid, index))
-		return false;
-	if (!can_queue || !pool->swap || !tmem_area_find(shim, oid, index, &area, &bit))
-		return true;
-	tmem_area_settle(shim, area, bit);
-	return tmem_owed_covers(shim, pool, oid, index);
+	return pool->swap && tmem_area_find(shim, oid, index, &area, &bit) &&
+	       tmem_area_owes_page(area, bit);
+}
+
+static int append(struct tmem_shim *shim, struct tmem_shim_pool *pool, const struct tmem_oid *oid,
+		  uint64_t index, const void *page, struct tmem_shim_request *request)
+{
+	struct tmem_entry *entry;
+	struct tmem_area *area;
+	uint64_t bit;
+
+	if (pool->swap && tmem_area_find(shim, oid, index, &area, &bit))
+		tmem_area_settle(shim, area, bit);
+	entry = tmem_queue_append(shim, TMEM_OP_PUT_PAGE, tmem_pool_number(shim, pool), oid, index,
+				  true);
+	/* under the lock: a put comes with interrupts off anyway, and nobody may see half of it */
+	tmem_platform_page_read(tmem_entry_page(shim, entry), page);
+	TMEM_COUNT(shim, puts_queued);
+	if (tmem_pool_persistent(pool))
+		shim->had_persistent = true;
+	else
+		tmem_summary_put(shim, pool, oid, index);
+	if (tmem_pool_shared(pool))
+		tmem_own_put(shim, pool, oid, shim->head - 1);
+	if (!request)
+		return TMEM_DONE;
+	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	return TMEM_SHIM_PENDING;
 }
 
 int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const struct tmem_oid *oid,
@@ -45,16 +67,10 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 {
 	bool running = shim->state == TMEM_SHIM_RUNNING;
 	bool room = tmem_queue_room(shim, true, false);
-	uint32_t number = tmem_pool_number(shim, pool);
-	struct tmem_entry *entry;
 
 	tmem_landing_drop_page(shim, pool, oid, index);
 	if (pool->state != TMEM_SHIM_POOL_READY) {
 		TMEM_COUNT(shim, puts_no_pool);
-		return TMEM_EAGAIN;
-	}
-	if (still_owed(shim, pool, oid, index, running && room && !shim->no_stores)) {
-		TMEM_COUNT(shim, puts_owed);
 		return TMEM_EAGAIN;
 	}
 	if (tmem_pool_persistent(pool) && shim->no_stores) {
@@ -65,25 +81,38 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 		TMEM_COUNT(shim, puts_down);
 		return refuse(shim, pool, oid, index, request);
 	}
-	if (!room) {
+	if (tmem_owed_covers(shim, pool, oid, index) &&
+	    !takes_place_of_owed(shim, pool, oid, index)) {
+		TMEM_COUNT(shim, puts_owed);
+		return TMEM_EAGAIN;
+	}
+	if (!room && !request) {
 		TMEM_COUNT(shim, puts_no_room);
 		return refuse(shim, pool, oid, index, request);
 	}
 	if (!TMEM_RULE(T) && tmem_summary_positive(shim, pool, oid, index))
 		return TMEM_DONE;
-	entry = tmem_queue_append(shim, TMEM_OP_PUT_PAGE, number, oid, index, true);
-	/* under the lock: a put comes with interrupts off anyway, and nobody may see half of it */
-	tmem_platform_page_read(tmem_entry_page(shim, entry), page);
-	TMEM_COUNT(shim, puts_queued);
-	if (tmem_pool_persistent(pool))
-		shim->had_persistent = true;
-	else
-		tmem_summary_put(shim, pool, oid, index);
-	if (tmem_pool_shared(pool))
-		tmem_own_put(shim, pool, oid, shim->head - 1);
-	if (!request || (tmem_pool_persistent(pool) && !TMEM_RULE(O)))
-		return TMEM_DONE;
-	tmem_shim_request_begin(shim, request, shim->config.get_ms);
-	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
+	if (tmem_pool_persistent(pool) && !TMEM_RULE(O))
+		request = NULL;
+	if (request)
+		tmem_shim_request_begin(shim, request, shim->config.get_ms);
+	if (room)
+		return append(shim, pool, oid, index, page, request);
+	TMEM_COUNT(shim, puts_waited);
+	tmem_shim_request_wait_for_room(shim, request);
 	return TMEM_SHIM_PENDING;
+}
+
+void tmem_put_retry(struct tmem_shim *shim, struct tmem_shim_pool *pool,
+		    struct tmem_shim_request *request)
+{
+	const struct tmem_oid *oid = &request->oid;
+
+	/* what happened meanwhile: stores were stopped, the whole object was flushed */
+	if ((tmem_pool_persistent(pool) && shim->no_stores) ||
+	    (tmem_owed_covers(shim, pool, oid, request->index) &&
+	     !takes_place_of_owed(shim, pool, oid, request->index)))
+		tmem_shim_request_fail_put(shim, request);
+	else
+		append(shim, pool, oid, request->index, request->page, request);
 }

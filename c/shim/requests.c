@@ -98,14 +98,13 @@ void tmem_shim_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uin
 
 /* ---- deadlines ------------------------------------------------------------------------------- */
 
-static void expire_put(struct tmem_shim *shim, struct tmem_shim_request *request)
+void tmem_shim_request_fail_put(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	struct tmem_shim_pool *pool = tmem_pool_find(shim, request->pool);
 
 	tmem_shim_request_detach(shim, request);
 	/* it may still be stored, so what nobody will ask for is flushed behind it */
-	if (pool && tmem_pool_persistent(pool) &&
-	    !tmem_flush_handle(shim, pool, &request->oid, request->index)) {
+	if (pool && !tmem_flush_handle(shim, pool, &request->oid, request->index)) {
 		request->outcome = TMEM_EAGAIN;
 		tmem_shim_request_wait_for_room(shim, request);
 		request->deadline_ns = TMEM_NEVER;
@@ -153,7 +152,7 @@ void tmem_shim_request_expire(struct tmem_shim *shim, struct tmem_shim_request *
 		tmem_shim_request_finish(shim, request, TMEM_MISS);
 		break;
 	case TMEM_OP_PUT_PAGE:
-		expire_put(shim, request);
+		tmem_shim_request_fail_put(shim, request);
 		break;
 	case TMEM_OP_STAT:
 	case TMEM_OP_NEW_POOL:
@@ -234,7 +233,7 @@ int tmem_shim_cancel(struct tmem_shim *shim, struct tmem_shim_request *request)
 
 	if (request->state != TMEM_REQUEST_DONE) {
 		if (request->op == TMEM_OP_PUT_PAGE) {
-			expire_put(shim, request);
+			tmem_shim_request_fail_put(shim, request);
 			if (request->state != TMEM_REQUEST_DONE)
 				tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 		} else {

@@ -172,7 +172,7 @@ struct tmem_shim_request {
 	struct tmem_oid oid;
 	uint64_t index;
 	uint64_t count; /* FLUSH_RANGE: pages */
-	void *page;     /* PUT_PAGE: read before start returns. GET_PAGE: written on a hit only.
+	void *page;     /* PUT_PAGE: read, until it is finished. GET_PAGE: written on a hit only.
 			   STAT: the map, at most a page */
 	/* out */
 	int32_t result; /* enum tmem_result */
@@ -197,8 +197,8 @@ enum { TMEM_SHIM_PENDING = 2 };
 
 /*
  * Begins @request. Returns its result if it is known at once (then the request is finished), else
- * TMEM_SHIM_PENDING. Atomic. Unlike the calls below that do not wait, a started flush that finds
- * the queue full waits for room.
+ * TMEM_SHIM_PENDING. Atomic. Unlike the calls below that do not wait, a started put or flush that
+ * finds the queue full waits for room.
  *
  * How it ends when the channel breaks: gets on ephemeral pools miss, puts fail, gets on persistent
  * pools go on waiting (P), so do flushes until T_giveup (M, R), as pools being destroyed do.

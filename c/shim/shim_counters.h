@@ -37,6 +37,7 @@
 	X(gets_late, "gets that missed: the host took too long")
 
 #define TMEM_SHIM_OTHER_COUNTERS(X)                                                                \
+	X(puts_waited, "puts that somebody waited for and that waited for room first")             \
 	X(puts_stored, "puts that the host stored, as far as it says so one by one")               \
 	X(puts_refused, "puts that the host refused")                                              \
 	X(flushes, "flushes of pages, ranges, objects and pools that were queued")                 \

@@ -4,20 +4,23 @@
 /* A member echoes this many times a T_lease. */
 enum { ECHOES_A_LEASE = 4 };
 
-static bool flush_waits_for_room(const struct tmem_shim *shim)
+static bool shared_waits_for_room(struct tmem_shim *shim)
 {
 	for (const struct tmem_shim_request *request = shim->room_first; request;
-	     request = request->next)
-		if (!request->is_load)
+	     request = request->next) {
+		const struct tmem_shim_pool *pool = tmem_pool_find(shim, request->pool);
+
+		if (pool && tmem_pool_shared(pool))
 			return true;
+	}
 	return false;
 }
 
 /* R-b: an echo never overtakes an operation that was issued, queued or not. What is queued is
  * before it anyway. */
-static bool would_overtake(const struct tmem_shim *shim)
+static bool would_overtake(struct tmem_shim *shim)
 {
-	return TMEM_RULE(ECHO_ORDER) && (flush_waits_for_room(shim) || tmem_owed_shared(shim));
+	return TMEM_RULE(ECHO_ORDER) && (shared_waits_for_room(shim) || tmem_owed_shared(shim));
 }
 
 static void echo(struct tmem_shim *shim, uint64_t now_ns)
