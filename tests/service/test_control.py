@@ -66,7 +66,7 @@ class Running:
 
     def tell(self, *texts: str) -> None:
         for text in texts:
-            self.loop.call_soon_threadsafe(self.journal.add, "test", text)
+            self.loop.call_soon_threadsafe(self.journal.add, "set", text)
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self._end.set)
@@ -127,7 +127,7 @@ def test_events_for_who_does_not_read_are_dropped_and_counted() -> None:
     journal = Journal()
     with journal.subscribe() as subscription:
         for number in range(SUBSCRIBER_EVENTS + 7):
-            journal.add("test", str(number))
+            journal.add("set", str(number))
         assert subscription.lost == 7
         assert asyncio.run(subscription.next()).text == "0"
 

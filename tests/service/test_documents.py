@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from tmem_host import cli
-from tmem_host.native import COUNTER_MEANINGS
+from tmem_host.native import COUNTER_MEANINGS, EventKind
+from tmem_host.service.journal import KINDS
 from tmem_host.service.methods import Methods
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -15,7 +16,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_every_method_is_documented_as_it_is() -> None:
     rows = re.findall(
-        r"^\| `([a-z_.]+)` \| (.*?) ?\| (.+) \|$", (DOCS / "control.md").read_text(), re.MULTILINE
+        r"^\| `([a-z_.]+)` \| (.*?) ?\| (.+) \|$",
+        (DOCS / "control.md").read_text().split("## Events")[0],
+        re.MULTILINE,
     )
     documented = {name: (arguments, text) for name, arguments, text in rows}
     found = {}
@@ -28,6 +31,15 @@ def test_every_method_is_documented_as_it_is() -> None:
             )
             found[name] = (arguments, " ".join((member.__doc__ or "").split()))
     assert documented == found
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    text = (DOCS / "control.md").read_text(encoding="utf-8").split("## Events")[1]
+    rows = re.findall(r"^\| `([a-z-]+)` \| (yes|) ?\| (.+) \|$", text, re.MULTILINE)
+    documented = {kind: (warning == "yes", meaning) for kind, warning, meaning in rows}
+    assert documented == KINDS
+    for kind in EventKind:
+        assert kind.name.lower().replace("_", "-") in KINDS
 
 
 def commands() -> set[str]:

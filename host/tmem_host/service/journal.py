@@ -19,15 +19,41 @@ SUBSCRIBER_EVENTS = 1000
 Tell = Callable[[str, str, str | None], None]
 
 logger = logging.getLogger("tmem.events")
-_LEVELS = {
-    "expelled": logging.WARNING,
-    "bad-input": logging.WARNING,
-    "refused-peer": logging.WARNING,
-    "pool-unserved": logging.WARNING,
-    "lost": logging.WARNING,
-    "pressure": logging.WARNING,
-    "domain-refused": logging.WARNING,
-    "libvirt-away": logging.WARNING,
+
+# Every kind of event, whether it is a warning, and what it says; docs/control.md has this list.
+KINDS: dict[str, tuple[bool, str]] = {
+    "connected": (False, "a guest's channel was connected"),
+    "disconnected": (False, "a guest's channel was closed"),
+    "refused-peer": (True, "another process or user than expected was at the other end"),
+    "session-started": (False, "a guest began a new epoch"),
+    "session-resumed": (False, "a guest goes on with its session"),
+    "session-ended": (False, "a session is over, and why"),
+    "expelled": (True, "a guest did not answer for too long and is out of its shared pools"),
+    "bad-input": (True, "a guest sent what it must not"),
+    "pool-served": (False, "all members of a shared pool answer"),
+    "pool-unserved": (True, "a shared pool waits for a member"),
+    "lost": (True, "events were dropped before this one"),
+    "client-added": (False, "an operator added a client"),
+    "client-removed": (False, "an operator removed a client"),
+    "client-lost": (False, "an operator declared a client's pages lost"),
+    "set": (False, "settings of a client were changed"),
+    "flush": (False, "ephemeral pages of a client were evicted by an operator"),
+    "auth-all": (False, "the right of every client to share was given or taken"),
+    "shrink": (False, "an operator had memory given back"),
+    "budget": (False, "an operator set the budget"),
+    "pressure-watched": (False, "where the host's signs of pressure are read"),
+    "pressure": (True, "the host needs memory, and the budget was lowered"),
+    "pressure-over": (False, "the budget was raised again"),
+    "reload": (False, "the configuration was read again"),
+    "channel-failed": (True, "a channel that was added earlier could not be opened"),
+    "libvirt-there": (False, "the domains of a libvirt connection are followed"),
+    "libvirt-away": (True, "libvirt does not answer"),
+    "domain-started": (False, "a domain runs, its channels are connected to"),
+    "domain-paused": (False, "a domain's guest stands still"),
+    "domain-resumed": (False, "a domain's guest runs again"),
+    "domain-set": (False, "a domain's settings were changed in libvirt"),
+    "domain-ended": (False, "the sessions of a domain are over, and why"),
+    "domain-refused": (True, "a domain's settings cannot be used"),
 }
 
 
@@ -54,10 +80,12 @@ class Journal:
         self._subscribers: set[Subscription] = set()
 
     def add(self, kind: str, text: str, client: str | None = None) -> None:
-        """Logs the event and tells it to every subscriber."""
+        """Logs the event, of a kind in KINDS, and tells it to every subscriber."""
+        warning, _ = KINDS[kind]
         event = Event(next(self._numbers), time.time(), kind, client, text)
         self._events.append(event)
-        logger.log(_LEVELS.get(kind, logging.INFO), "%s client=%s: %s", kind, client or "-", text)
+        level = logging.WARNING if warning else logging.INFO
+        logger.log(level, "%s client=%s: %s", kind, client or "-", text)
         for subscription in self._subscribers:
             subscription.offer(event)
 
