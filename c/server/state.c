@@ -43,25 +43,26 @@ struct token {
 	_Atomic uint64_t time_ns; /* stored last; 0: none */
 };
 
-struct session_copy {
+/* Sequence 0: not whole, or the slot is free. */
+struct copy {
 	_Atomic uint64_t sequence;
-	uint64_t check;
-	struct tmem_state_session session;
+	uint64_t check; /* of the content, seeded with the sequence */
+	uint8_t content[];
 };
 
-struct progress_copy {
-	_Atomic uint64_t sequence;
-	uint64_t check;
-	struct tmem_state_progress progress;
-} __attribute__((aligned(64)));
-
-/* Both sequences of a slot that is free are zero. */
-struct slot {
-	struct progress_copy progress[2];
-	struct session_copy session[2];
+/* What a slot has two copies of. */
+struct kind {
+	uint32_t at_bytes;
+	uint32_t stride_bytes;
+	uint32_t content_bytes;
 };
 
-_Static_assert(sizeof(struct slot) <= SLOT_BYTES, "a slot has room for its copies");
+static const struct kind of_progress = {0, 64, sizeof(struct tmem_state_progress)};
+static const struct kind of_session = {128, 384, sizeof(struct tmem_state_session)};
+
+_Static_assert(sizeof(struct copy) + sizeof(struct tmem_state_progress) <= 64, "a copy fits");
+_Static_assert(sizeof(struct copy) + sizeof(struct tmem_state_session) <= 384, "a copy fits");
+_Static_assert(128 + 2 * 384 <= SLOT_BYTES, "a slot has room for its copies");
 _Static_assert(TMEM_TOKENS * sizeof(struct token) == TOKENS_BYTES, "tokens fill their place");
 
 struct tmem_state {
@@ -69,7 +70,7 @@ struct tmem_state {
 	char *map;
 	uint32_t slots; /* that the file has room for */
 	pthread_mutex_t lock;
-	uint32_t newest; /* token */
+	uint32_t newest_token;
 };
 
 static size_t slot_at_bytes(uint64_t slot)
@@ -77,9 +78,11 @@ static size_t slot_at_bytes(uint64_t slot)
 	return HEADER_BYTES + TOKENS_BYTES + slot * SLOT_BYTES;
 }
 
-static struct slot *slot_of(struct tmem_state *state, int64_t slot)
+static struct copy *copy_of(struct tmem_state *state, int64_t slot, const struct kind *kind,
+			    uint64_t which)
 {
-	return (struct slot *)(state->map + slot_at_bytes((uint64_t)slot));
+	return (struct copy *)(state->map + slot_at_bytes((uint64_t)slot) + kind->at_bytes +
+			       (which & 1) * kind->stride_bytes);
 }
 
 static struct token *token_of(struct tmem_state *state, uint32_t at)
@@ -89,97 +92,81 @@ static struct token *token_of(struct tmem_state *state, uint32_t at)
 
 /* ---- the two copies --------------------------------------------------------------------- */
 
-static uint64_t check_of(const void *data, size_t bytes, uint64_t sequence)
+static uint64_t sequence_of(const struct copy *copy)
 {
-	return XXH3_64bits_withSeed(data, bytes, sequence);
+	return atomic_load_explicit(&copy->sequence, memory_order_acquire);
 }
 
-static uint64_t sound_session(const struct session_copy *copy)
+static uint64_t newest(struct tmem_state *state, int64_t slot, const struct kind *kind)
 {
-	uint64_t sequence = atomic_load_explicit(&copy->sequence, memory_order_acquire);
+	uint64_t first = sequence_of(copy_of(state, slot, kind, 0));
+	uint64_t second = sequence_of(copy_of(state, slot, kind, 1));
 
-	return sequence != 0 && copy->check ==
-					check_of(&copy->session, sizeof(copy->session), sequence)
-		       ? sequence
-		       : 0;
+	return first > second ? first : second;
 }
 
-static uint64_t sound_progress(const struct progress_copy *copy)
+/* Only this process' death can come between the stores: their order is all it takes. */
+static inline void write_copy(struct tmem_state *state, int64_t slot, const struct kind *kind,
+			      const void *content)
 {
-	uint64_t sequence = atomic_load_explicit(&copy->sequence, memory_order_acquire);
+	uint64_t sequence = newest(state, slot, kind) + 1;
+	struct copy *copy = copy_of(state, slot, kind, sequence);
 
-	return sequence != 0 && copy->check ==
-					check_of(&copy->progress, sizeof(copy->progress), sequence)
-		       ? sequence
-		       : 0;
-}
-
-static uint64_t newer_sequence(_Atomic uint64_t *a, _Atomic uint64_t *b)
-{
-	uint64_t of_a = atomic_load_explicit(a, memory_order_relaxed);
-	uint64_t of_b = atomic_load_explicit(b, memory_order_relaxed);
-
-	return of_a > of_b ? of_a : of_b;
-}
-
-void tmem_state_set_session(struct tmem_state *state, int64_t number,
-			    const struct tmem_state_session *session)
-{
-	struct slot *slot = slot_of(state, number);
-	uint64_t sequence =
-		newer_sequence(&slot->session[0].sequence, &slot->session[1].sequence) + 1;
-	struct session_copy *copy = &slot->session[sequence & 1];
-
-	atomic_store_explicit(&copy->sequence, 0, memory_order_relaxed);
-	atomic_thread_fence(memory_order_seq_cst);
-	copy->session = *session;
-	copy->check = check_of(session, sizeof(*session), sequence);
-	atomic_store_explicit(&copy->sequence, sequence, memory_order_release);
-}
-
-void tmem_state_set_progress(struct tmem_state *state, int64_t number,
-			     const struct tmem_state_progress *progress)
-{
-	struct slot *slot = slot_of(state, number);
-	uint64_t sequence =
-		newer_sequence(&slot->progress[0].sequence, &slot->progress[1].sequence) + 1;
-	struct progress_copy *copy = &slot->progress[sequence & 1];
-
-	/* Only this process' death can come between: the order of the stores is all it takes. */
 	atomic_store_explicit(&copy->sequence, 0, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	copy->progress = *progress;
-	copy->check = check_of(progress, sizeof(*progress), sequence);
+	memcpy(copy->content, content, kind->content_bytes);
+	copy->check = XXH3_64bits_withSeed(content, kind->content_bytes, sequence);
 	atomic_store_explicit(&copy->sequence, sequence, memory_order_release);
 }
 
-static bool read_slot(struct tmem_state *state, int64_t number, struct tmem_state_session *session,
+/* Takes the newer one that is sound; false when there is none. */
+static bool read_copy(struct tmem_state *state, int64_t slot, const struct kind *kind, void *ret)
+{
+	uint64_t found = 0;
+
+	for (int which = 0; which < 2; which++) {
+		const struct copy *copy = copy_of(state, slot, kind, (uint64_t)which);
+		uint64_t sequence = sequence_of(copy);
+
+		if (sequence <= found ||
+		    copy->check !=
+			    XXH3_64bits_withSeed(copy->content, kind->content_bytes, sequence))
+			continue;
+		memcpy(ret, copy->content, kind->content_bytes);
+		found = sequence;
+	}
+	return found != 0;
+}
+
+static void clear_copies(struct tmem_state *state, int64_t slot, const struct kind *kind)
+{
+	for (int which = 0; which < 2; which++)
+		atomic_store(&copy_of(state, slot, kind, (uint64_t)which)->sequence, 0);
+}
+
+void tmem_state_set_session(struct tmem_state *state, int64_t slot,
+			    const struct tmem_state_session *session)
+{
+	write_copy(state, slot, &of_session, session);
+}
+
+void tmem_state_set_progress(struct tmem_state *state, int64_t slot,
+			     const struct tmem_state_progress *progress)
+{
+	write_copy(state, slot, &of_progress, progress);
+}
+
+static bool read_slot(struct tmem_state *state, int64_t slot, struct tmem_state_session *session,
 		      struct tmem_state_progress *progress)
 {
-	const struct slot *slot = slot_of(state, number);
-	uint64_t first = sound_session(&slot->session[0]);
-	uint64_t second = sound_session(&slot->session[1]);
-
-	if (first == 0 && second == 0)
+	if (!read_copy(state, slot, &of_session, session))
 		return false;
-	*session = slot->session[second > first].session;
-	first = sound_progress(&slot->progress[0]);
-	second = sound_progress(&slot->progress[1]);
-	if (first == 0 && second == 0)
+	if (!read_copy(state, slot, &of_progress, progress))
 		memset(progress, 0, sizeof(*progress));
-	else
-		*progress = slot->progress[second > first].progress;
 	return true;
 }
 
 /* ---- slots ------------------------------------------------------------------------------ */
-
-static bool is_free(struct tmem_state *state, int64_t number)
-{
-	struct slot *slot = slot_of(state, number);
-
-	return newer_sequence(&slot->session[0].sequence, &slot->session[1].sequence) == 0;
-}
 
 /* The room is allocated before it is touched: a full tmpfs is no SIGBUS. */
 static int grow(struct tmem_state *state, uint32_t slots)
@@ -199,7 +186,7 @@ int64_t tmem_state_add(struct tmem_state *state, const struct tmem_state_session
 	int code = 0;
 
 	pthread_mutex_lock(&state->lock);
-	while (slot < state->slots && !is_free(state, slot))
+	while (slot < state->slots && newest(state, slot, &of_session) != 0)
 		slot++;
 	if (slot == SLOTS_MAX)
 		code = -ENOMEM;
@@ -211,15 +198,11 @@ int64_t tmem_state_add(struct tmem_state *state, const struct tmem_state_session
 	return code == 0 ? slot : code;
 }
 
-void tmem_state_remove(struct tmem_state *state, int64_t number)
+void tmem_state_remove(struct tmem_state *state, int64_t slot)
 {
-	struct slot *slot = slot_of(state, number);
-
 	pthread_mutex_lock(&state->lock);
-	for (int i = 0; i < 2; i++)
-		atomic_store(&slot->progress[i].sequence, 0);
-	for (int i = 0; i < 2; i++)
-		atomic_store(&slot->session[i].sequence, 0);
+	clear_copies(state, slot, &of_progress);
+	clear_copies(state, slot, &of_session);
 	pthread_mutex_unlock(&state->lock);
 }
 
@@ -240,9 +223,9 @@ uint64_t tmem_state_token(struct tmem_state *state, uint64_t now_ns, uint64_t ag
 	uint64_t token;
 
 	pthread_mutex_lock(&state->lock);
-	newest = token_of(state, state->newest);
+	newest = token_of(state, state->newest_token);
 	if (atomic_load(&newest->time_ns) == 0 || now_ns - atomic_load(&newest->time_ns) > age_ns) {
-		newest = token_of(state, ++state->newest);
+		newest = token_of(state, ++state->newest_token);
 		atomic_store(&newest->time_ns, 0);
 		do {
 			if (getrandom(&newest->token, sizeof(newest->token), 0) !=
@@ -264,7 +247,7 @@ uint64_t tmem_state_token_ns(struct tmem_state *state, uint64_t untrusted_token)
 		return 0;
 	pthread_mutex_lock(&state->lock);
 	for (uint32_t i = 0; i < TMEM_TOKENS && time_ns == 0; i++) {
-		const struct token *token = token_of(state, state->newest - i);
+		const struct token *token = token_of(state, state->newest_token - i);
 
 		if (token->token == untrusted_token)
 			time_ns = atomic_load(&token->time_ns);
@@ -280,7 +263,7 @@ static void find_newest_token(struct tmem_state *state)
 	for (uint32_t i = 0; i < TMEM_TOKENS; i++)
 		if (atomic_load(&token_of(state, i)->time_ns) > newest_ns) {
 			newest_ns = atomic_load(&token_of(state, i)->time_ns);
-			state->newest = i;
+			state->newest_token = i;
 		}
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 import stat
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.engine.arenas import small_host, take_memory, why_no_mount
 from tests.server import peer as p
 from tests.server.conftest import Host
 from tests.server.peer import Ended, Memory, Peer, page_of
@@ -132,6 +134,24 @@ def test_paths_that_cannot_be(host: Host, path: str) -> None:
         host.server.listen(path, client="")
     with pytest.raises(ValueError, match="client name"):
         host.server.listen(path, client="a" * 200)
+
+
+def test_no_file_descriptor_left(host: Host, path: str) -> None:
+    """A peer that cannot be accepted now is accepted later, and nobody spins meanwhile."""
+    host.server.listen(path, client="guest")
+    waiting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.closing(Peer(waiting, Memory(bytes(16)))) as peer:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, limits[1]))
+        try:
+            waiting.connect(path)
+            before, worked = time.monotonic(), time.process_time()
+            time.sleep(0.3)
+            # a loop that is woken again and again works all the time that it gets
+            assert time.process_time() - worked < (time.monotonic() - before) / 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        works(peer)
 
 
 # ---- who may ------------------------------------------------------------------------------
@@ -260,6 +280,21 @@ def test_a_state_file_of_another_arena(host: Host, arena_path: Path) -> None:
         host.server.close()
         with pytest.raises(ServerError, match="another arena"):
             Server(engine, arena_path.with_name("state"))
+
+
+@pytest.mark.skipif(why_no_mount() is not None, reason=str(why_no_mount()))
+def test_no_room_for_the_state_file(host: Host, path: str) -> None:
+    """A full tmpfs is a sentence, never SIGBUS."""
+    host.stop()
+    with small_host(1 << 20) as folder, Engine(host.arena, budget_bytes=8 << 20) as engine:
+        ballast = take_memory(folder)
+        with pytest.raises(ServerError, match="no room"):
+            Server(engine, folder / "state")
+        ballast.unlink()
+        with Server(engine, folder / "state") as server:
+            take_memory(folder)
+            with pytest.raises(ServerError, match="no room"):
+                server.listen(path, client="one too many")
 
 
 def test_everything_raises_once_it_is_closed(host: Host, path: str) -> None:

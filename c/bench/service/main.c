@@ -9,6 +9,7 @@
 static const struct bench_group groups[] = {
 	{"incompressible", service_incompressible},
 	{"real", service_real},
+	{"trips", service_trips},
 };
 
 static uint32_t count_of(const char *text)

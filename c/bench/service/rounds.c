@@ -80,65 +80,65 @@ static void run_contest(struct contender *contenders, const struct contest *cont
 		report(&contenders[i], contest, round);
 }
 
-static void start(struct contender *contender, const struct service_pages *pages, const char *name,
-		  const struct service_protocol *protocol, char *const argv[])
+static void speak(struct contender *contender, const struct service_pages *pages,
+		  const struct service_protocol *protocol)
 {
-	service_server_start(&contender->server, pages->data, name, argv);
-	service_client_open(&contender->client, name, protocol, pages, contender->server.fd);
+	service_client_open(&contender->client, contender->server.name, protocol, pages,
+			    contender->server.fd);
 }
 
-static char *text(const char *from)
+static void start_raw(struct contender *contender, const struct service_pages *pages)
 {
-	char *copy = strdup(from);
+	char slots[16];
+	char *command[] = {SERVICE_SELF, "serve-raw", service_socket_path(pages->data, "raw"),
+			   slots, NULL};
 
-	if (copy == NULL)
-		bench_fail("out of memory");
-	return copy;
+	snprintf(slots, sizeof(slots), "%u", pages->data->plain_count);
+	service_server_start(&contender->server, pages->data, "raw", command);
+	speak(contender, pages, &service_speaks_raw);
 }
 
-static char *number(uint64_t value)
+static void start_tmem(struct contender *contender, const struct service_pages *pages,
+		       const char *name, char *encoding)
 {
-	char digits[24];
+	service_start_tmem(&contender->server, pages->data, name, encoding);
+	speak(contender, pages, &service_speaks_tmem);
+}
 
-	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-	return text(digits);
+static void start_redis(struct contender *contender, const struct service_pages *pages)
+{
+	char *path = service_socket_path(pages->data, "redis");
+	char *command[] = {"redis-server", "--port",      "0",  "--unixsocket",
+			   path,           "--save",      "",   "--appendonly",
+			   "no",           "--daemonize", "no", NULL};
+
+	service_server_start(&contender->server, pages->data, "redis", command);
+	speak(contender, pages, &service_speaks_redis);
+}
+
+static void start_memcached(struct contender *contender, const struct service_pages *pages)
+{
+	char *path = service_socket_path(pages->data, "memcached");
+	char room_mib[16];
+	/* -M: a set that has no room fails instead of evicting; -u is asked for from root alone */
+	char *command[] = {"memcached", "-s",     path,
+			   "-t",        "1",      "-M",
+			   "-m",        room_mib, geteuid() == 0 ? "-u" : NULL,
+			   "root",      NULL};
+
+	snprintf(room_mib, sizeof(room_mib), "%u", (pages->data->plain_count >> 7) + 128);
+	service_server_start(&contender->server, pages->data, "memcached", command);
+	speak(contender, pages, &service_speaks_memcached);
 }
 
 /* Each has more memory than the set needs: nobody evicts. */
 static void start_all(struct contender *contenders, const struct service_pages *pages)
 {
-	const struct bench_data *data = pages->data;
-	char *folder = text(data->folder);
-	char *self = "/proc/self/exe";
-	char *count = number(data->plain_count);
-	uint64_t set_mib = (uint64_t)data->plain_count * TMEM_PAGE_BYTES >> 20;
-
-#define PATH(name) text(service_socket_path(data, name))
-	char *raw[] = {self, "serve-raw", PATH("raw"), count, NULL};
-	char *tmem_raw[] = {self, "serve-tmem", PATH("tmem_raw"), folder, count, "raw", NULL};
-	char *tmem_lz4[] = {self, "serve-tmem", PATH("tmem_lz4"), folder, count, "lz4", NULL};
-	char *redis[] = {"redis-server", "--port",      "0",  "--unixsocket",
-			 PATH("redis"),  "--save",      "",   "--appendonly",
-			 "no",           "--daemonize", "no", "--dir",
-			 folder,         NULL};
-	/* -M: a set that has no room fails instead of evicting */
-	char *memcached[] = {"memcached",
-			     "-s",
-			     PATH("memcached"),
-			     "-t",
-			     "1",
-			     "-M",
-			     "-m",
-			     number(set_mib * 2 + 128),
-			     geteuid() == 0 ? "-u" : NULL,
-			     "root",
-			     NULL};
-
-	start(&contenders[0], pages, "raw", &service_speaks_raw, raw);
-	start(&contenders[1], pages, "tmem_raw", &service_speaks_tmem, tmem_raw);
-	start(&contenders[2], pages, "tmem_lz4", &service_speaks_tmem, tmem_lz4);
-	start(&contenders[3], pages, "redis", &service_speaks_redis, redis);
-	start(&contenders[4], pages, "memcached", &service_speaks_memcached, memcached);
+	start_raw(&contenders[0], pages);
+	start_tmem(&contenders[1], pages, "tmem_raw", "raw");
+	start_tmem(&contenders[2], pages, "tmem_lz4", "lz4");
+	start_redis(&contenders[3], pages);
+	start_memcached(&contenders[4], pages);
 }
 
 static void stop_all(struct contender *contenders, const struct bench_data *data)

@@ -36,6 +36,8 @@ void service_serve_tmem(const char *path, const char *folder, uint32_t pages, co
 
 	if (tmem_engine_open(bench_path(&data, encoding), &options, &engine, &error) != 0)
 		bench_fail("%s", error.message);
+	if (tmem_engine_set_shared_auth_all(engine, 1) != 0)
+		bench_fail("cannot allow shared pools");
 	/* open, and gone with the process */
 	unlink(bench_path(&data, encoding));
 	snprintf(channel.client, sizeof(channel.client), "bench");

@@ -24,12 +24,13 @@ static const char *file_of(const struct bench_data *data, const char *name, cons
 	return bench_path(data, file);
 }
 
-const char *service_socket_path(const struct bench_data *data, const char *name)
+char *service_socket_path(const struct bench_data *data, const char *name)
 {
-	const char *path = file_of(data, name, "sock");
+	static char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *file = file_of(data, name, "sock");
 
-	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		bench_fail("%s: too long for the path of a socket", path);
+	if ((size_t)snprintf(path, sizeof(path), "%s", file) >= sizeof(path))
+		bench_fail("%s: too long for the path of a socket", file);
 	return path;
 }
 
@@ -136,6 +137,19 @@ void service_server_start(struct service_server *server, const struct bench_data
 	}
 	if (clock_getcpuclockid(server->pid, &server->processor_time) != 0)
 		bench_fail("%s: its processor time cannot be read", name);
+}
+
+void service_start_tmem(struct service_server *server, const struct bench_data *data,
+			const char *name, char *encoding)
+{
+	char *path = service_socket_path(data, name);
+	char pages[16];
+	char folder[sizeof(server->path)];
+	char *command[] = {SERVICE_SELF, "serve-tmem", path, folder, pages, encoding, NULL};
+
+	snprintf(folder, sizeof(folder), "%s", data->folder);
+	snprintf(pages, sizeof(pages), "%u", data->page_count);
+	service_server_start(server, data, name, command);
 }
 
 uint64_t service_server_ns(const struct service_server *server)

@@ -27,6 +27,9 @@ enum {
 	SERVICE_RAW_SWITCH = 0xff, /* op of the raw baseline: from here on, puts or gets */
 };
 
+/* What starts this program a second time. */
+#define SERVICE_SELF "/proc/self/exe"
+
 /* What is stored: a page for each handle of the data set, real or made up. */
 struct service_pages {
 	const struct bench_data *data;
@@ -119,7 +122,10 @@ struct service_server {
 void service_server_start(struct service_server *server, const struct bench_data *data,
 			  const char *name, char *const argv[]);
 /* Path of the socket of the server that will be named @name; static memory. */
-const char *service_socket_path(const struct bench_data *data, const char *name);
+char *service_socket_path(const struct bench_data *data, const char *name);
+/* Starts our own server, with room for the data set, which it stores as @encoding. */
+void service_start_tmem(struct service_server *server, const struct bench_data *data,
+			const char *name, char *encoding);
 /* The time that its threads have had a processor. */
 uint64_t service_server_ns(const struct service_server *server);
 /* Ends it; ends the program if it has ended by itself. */
@@ -138,5 +144,6 @@ int service_listen(const char *path);
 
 void service_incompressible(const struct bench_data *data);
 void service_real(const struct bench_data *data);
+void service_trips(const struct bench_data *data);
 
 #endif

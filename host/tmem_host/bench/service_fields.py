@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from tmem_host.bench.driver import Measured, Sample
-from tmem_host.bench.figures import Better, Field, Figure, Spread, Wall, waited_share
+from tmem_host.bench.figures import Better, Field, Figure, Spread, Wall, counted, waited_share
 
 VALUES = ("incompressible", "real")
 OPERATIONS = ("put", "get")
@@ -15,6 +15,8 @@ COMPRESSING = "tmem_lz4"
 RAW = "raw"
 OTHERS = ("redis", "memcached")
 SERVERS = (RAW, OURS, COMPRESSING, *OTHERS)
+
+READINGS = ("private_object", "shared_object", "private_files", "shared_files")
 
 Numbers = dict[str, list[float]]
 
@@ -102,6 +104,32 @@ def _fields(values: str, operation: str) -> tuple[Field, ...]:
     )
 
 
-SERVICE_FIELDS = tuple(
-    field for values in VALUES for operation in OPERATIONS for field in _fields(values, operation)
+def _trips(outcome: str) -> Callable[[Measured], Figure]:
+    """The worse of a private and a shared pool, for one long object."""
+
+    def figure(measured: Measured) -> Figure:
+        def count(kind: str, what: str) -> float:
+            return measured.values[f"{kind}_{what}_{outcome}"]
+
+        details = {
+            f"{what}_value": count("trips", what) / count("pages", what) for what in READINGS
+        }
+        worst = max(
+            (what for what in READINGS if what.endswith("object")),
+            key=lambda what: details[f"{what}_value"],
+        )
+        return counted(count("trips", worst), count("pages", worst), "trips, pages", details)
+
+    return figure
+
+
+SERVICE_FIELDS = (
+    *(
+        field
+        for values in VALUES
+        for operation in OPERATIONS
+        for field in _fields(values, operation)
+    ),
+    Field("trips_per_page_miss", "trips", 0.05, _LOWER, _trips("miss")),
+    Field("trips_per_page_hit", "trips", 0.06, _LOWER, _trips("hit")),
 )
