@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tmem_host.cli.output import size, table
 from tmem_host.cli.vm_arguments import disk, settings, specs
-from tmem_host.provision.agent import Agent
+from tmem_host.provision.agent import Agent, AgentLost, AgentUnreachable
 from tmem_host.provision.progress import progress_on
 from tmem_host.provision.vm import boot, console
 from tmem_host.provision.vm.connection import choose_places, choose_uri
@@ -194,8 +194,12 @@ def _agent(options: argparse.Namespace, name: str) -> Iterator[Agent]:
     def ended() -> str | None:
         return None if boot.listens(places.agent_socket) else "its QEMU ended"
 
-    with Agent(places.agent_socket, guest=name) as agent, boot.explained(name, places, ended):
-        yield agent
+    guest = boot.Guest(name, places, ended)
+    with guest.agent() as agent:
+        try:
+            yield agent
+        except (AgentLost, AgentUnreachable) as error:
+            raise guest.failure() or error from error
 
 
 def _console(options: argparse.Namespace) -> int:

@@ -43,13 +43,16 @@ class Agent:
         guest: str = "the guest",
         answer_limit_s: float = 60.0,
         silence_limit_s: float = 60.0,
+        watch: Callable[[], None] | None = None,
     ) -> None:
         """`answer_limit_s` is for what is done at once; `silence_limit_s` for whatever takes its
-        time: an agent says every few seconds that it is alive."""
+        time: an agent says every few seconds that it is alive. `watch` is called every second or
+        so while the guest is waited for; what it raises ends the call."""
         self._path = Path(socket_path)
         self._guest = guest
         self._answer_limit_s = answer_limit_s
         self._silence_limit_s = silence_limit_s
+        self._watch = watch
         self._lock = Lock()
         self._connection: Connection | None = None
 
@@ -79,11 +82,13 @@ class Agent:
             try:
                 with self._lock:
                     if self._connection is None:
-                        self._connection = Connection(self._path, self._guest, deadline)
+                        self._connection = self._connect(deadline)
                 return self.ping()
             except AgentUnreachable:
                 if time.monotonic() + _RETRY_S >= deadline:
                     raise
+            if self._watch is not None:
+                self._watch()
             time.sleep(_RETRY_S)
 
     def ping(self) -> GuestInfo:
@@ -205,7 +210,7 @@ class Agent:
                 try:
                     if self._connection is None:
                         deadline = time.monotonic() + self._answer_limit_s
-                        self._connection = Connection(self._path, self._guest, deadline)
+                        self._connection = self._connect(deadline)
                     return self._connection.call(
                         method,
                         arguments,
@@ -227,6 +232,9 @@ class Agent:
                     # Also an interrupt: the guest ends the request when it sees the session end.
                     self._drop()
                     raise
+
+    def _connect(self, deadline: float) -> Connection:
+        return Connection(self._path, self._guest, deadline, self._watch)
 
     def _drop(self) -> None:
         if self._connection is not None:

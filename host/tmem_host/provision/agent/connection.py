@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tmem_shim import agent_protocol as protocol
 from tmem_shim.agent_protocol import FrameReader, Malformed, Message
 
 _READ_BYTES = 256 << 10
+# How often `watch` is called while the guest says nothing.
+_WATCH_EVERY_S = 1.0
 _HELLO: Message = {"type": protocol.HELLO, "version": protocol.VERSION}
 
 
@@ -35,10 +38,14 @@ class Connection:
     """A socket on which the agent of `guest` answered HELLO before `deadline`.
 
     AgentUnreachable if it did not; AgentLost if the guest went away meanwhile. After any exception
-    but GuestRefused from call(), the connection is of no use any more.
+    but GuestRefused from call(), the connection is of no use any more. `watch` is called every
+    second or so while the guest is waited for, and may raise.
     """
 
-    def __init__(self, path: Path, guest: str, deadline: float) -> None:
+    def __init__(
+        self, path: Path, guest: str, deadline: float, watch: Callable[[], None] | None = None
+    ) -> None:
+        self._watch = watch or _watch_nothing
         self._guest = guest
         self._session = secrets.randbits(64) or 1
         self._ids = itertools.count(1)
@@ -137,8 +144,9 @@ class Connection:
                 raise _Late
             if now >= heard + silence_limit_s:
                 raise _Silent
-            silent = heard + silence_limit_s
-            self._move(request, silent if deadline is None else min(deadline, silent))
+            self._watch()
+            until = min(heard + silence_limit_s, now + _WATCH_EVERY_S)
+            self._move(request, until if deadline is None else min(deadline, until))
 
     def _move(self, request: Request, until: float) -> None:
         """Sends and receives what can be, or waits until something can or it is `until`."""
@@ -156,9 +164,10 @@ class Connection:
     def _hello(self, deadline: float) -> str:
         self._queue.append(memoryview(protocol.FILLER))
         self._send(_HELLO)
-        while time.monotonic() < deadline:
+        while (now := time.monotonic()) < deadline:
+            self._watch()
             try:
-                if self._socket.fileno() in self._wait(deadline):
+                if self._socket.fileno() in self._wait(min(deadline, now + _WATCH_EVERY_S)):
                     self._receive()
             except _Ended:
                 raise AgentLost(
@@ -231,6 +240,10 @@ class Connection:
                 self._messages.append(protocol.decode(frame.payload))
             except Malformed as error:
                 raise AgentMisbehaved(f"{self._guest} sent a bad message: {error}") from error
+
+
+def _watch_nothing() -> None:
+    pass
 
 
 class _Ended(Exception):

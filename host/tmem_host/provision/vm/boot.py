@@ -4,65 +4,80 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from tmem_host.provision.agent import Agent, AgentLost, AgentUnreachable, GuestInfo
 from tmem_host.provision.vm.errors import GuestFailed, GuestLost, GuestPanicked, GuestSilent
 from tmem_host.provision.vm.places import VmPlaces, make_directory
 
-# How long a guest that is gone may pass for one that boots.
-_LOOK_AGAIN_S = 3.0
+# Between the end of a guest's QEMU and libvirt's knowing.
+_SETTLE_S = 3.0
+_LOOK_AGAIN_S = 0.1
 _TAIL_BYTES = 64 << 10
 _BOOT_BEGINS = "Linux version "
 _PANIC = "Kernel panic"
 _SHOWN_LINES = 12
 
 
-def wait_for_agent(
-    agent: Agent, name: str, places: VmPlaces, limit_s: float, ended: Callable[[], str | None]
-) -> GuestInfo:
+def wait_for_agent(guest: "Guest", limit_s: float) -> GuestInfo:
     """Waits until the guest's agent answers.
 
-    `ended` says why the domain runs no more, None while it does. GuestPanicked, GuestLost or
-    GuestSilent, each with the last lines of the serial console.
+    GuestPanicked, GuestLost or GuestSilent, each with what the serial console said last.
     """
-    deadline = time.monotonic() + limit_s
-    while True:
-        left_s = deadline - time.monotonic()
+    with guest.agent() as agent:
         try:
-            return agent.wait(max(0.0, min(_LOOK_AGAIN_S, left_s)))
-        except (AgentLost, AgentUnreachable):
-            raise_if_failed(name, places.serial_log, ended())
-        if time.monotonic() >= deadline:
+            return agent.wait(limit_s)
+        except AgentUnreachable as error:
             raise GuestSilent(
-                f"the guest {name} did not come up: its agent did not answer within {limit_s:.0f} s"
-                f"{excerpt(places.serial_log)}",
-                log=places.serial_log,
-            )
+                f"the guest {guest.name} did not come up: its agent did not answer within"
+                f" {limit_s:.0f} s{_excerpt(guest.places.serial_log)}",
+                log=guest.places.serial_log,
+            ) from error
+        except AgentLost as error:
+            raise guest.failure() or error from error
 
 
-@contextmanager
-def explained(name: str, places: VmPlaces, ended: Callable[[], str | None]) -> Iterator[None]:
-    """Tells a panic or a lost guest apart from an agent that went away for its own reasons."""
-    try:
-        yield
-    except (AgentLost, AgentUnreachable) as error:
-        try:
-            raise_if_failed(name, places.serial_log, ended())
-        except GuestFailed as failure:
-            raise failure from error
-        raise
+class Guest:
+    """A guest that is to stay up, known by its files.
 
+    `ended` says why its domain runs no more, None while it does.
+    """
 
-def raise_if_failed(name: str, log: Path, ended: str | None) -> None:
-    """GuestPanicked if the guest's kernel says so, GuestLost if it `ended` otherwise."""
-    panic = panic_line(log)
-    if panic is not None:
-        raise GuestPanicked(f"the guest {name} panicked: {panic}{excerpt(log)}", log=log)
-    if ended is not None:
-        raise GuestLost(f"the guest {name} is gone: {ended}{excerpt(log)}", log=log)
+    def __init__(self, name: str, places: VmPlaces, ended: Callable[[], str | None]) -> None:
+        self.name = name
+        self.places = places
+        self._ended = ended
+        self._looked_at_bytes = 0
+
+    def agent(self) -> Agent:
+        """Its agent, whose calls also end, with GuestFailed, when the guest panics or is lost."""
+        return Agent(self.places.agent_socket, guest=self.name, watch=self.watch)
+
+    def watch(self) -> None:
+        """GuestPanicked or GuestLost if it has failed."""
+        ended = self._ended()
+        size = _size(self.places.serial_log)
+        if ended is None and size == self._looked_at_bytes:
+            return
+        self._looked_at_bytes = size
+        if failure := self._failed(ended):
+            raise failure
+
+    def failure(self) -> GuestFailed | None:
+        """What became of a guest whose agent went away; None if it lives on."""
+        deadline = time.monotonic() + _SETTLE_S
+        while (failure := self._failed(self._ended())) is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+        return failure
+
+    def _failed(self, ended: str | None) -> GuestFailed | None:
+        log = self.places.serial_log
+        if panic := panic_line(log):
+            return GuestPanicked(f"the guest {self.name} panicked: {panic}{_oops(log)}", log=log)
+        if ended is not None:
+            return GuestLost(f"the guest {self.name} is gone: {ended}{_excerpt(log)}", log=log)
+        return None
 
 
 def listens(path: Path) -> bool:
@@ -81,13 +96,29 @@ def panic_line(log: Path) -> str | None:
     return text[at:].splitlines()[0].strip()
 
 
-def excerpt(log: Path) -> str:
-    """The end of a serial log, to be put behind a sentence; empty if there is none."""
+def _excerpt(log: Path) -> str:
     lines = [line for line in _tail(log).splitlines() if line.strip()]
     if not lines:
         return "; it said nothing on its serial console"
-    shown = "".join(f"\n    {line}" for line in lines[-_SHOWN_LINES:])
-    return f"; the end of {log}:{shown}"
+    return _shown(log, lines[-_SHOWN_LINES:])
+
+
+def _oops(log: Path) -> str:
+    """From the cause of a panic on, which comes before it."""
+    lines = _tail(log).rpartition(_BOOT_BEGINS)[2].splitlines()
+    at = next(number for number, line in enumerate(lines) if _PANIC in line)
+    return _shown(log, lines[max(0, at - 2) : at + _SHOWN_LINES])
+
+
+def _shown(log: Path, lines: list[str]) -> str:
+    return f"; from {log}:" + "".join(f"\n    {line.strip()}" for line in lines)
+
+
+def _size(log: Path) -> int:
+    try:
+        return log.stat().st_size
+    except OSError:
+        return 0
 
 
 def rotate(log: Path) -> None:

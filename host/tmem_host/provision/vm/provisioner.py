@@ -148,8 +148,8 @@ class Provisioner:
         return self._info(self._domain(name))
 
     def agent(self, name: str) -> Agent:
-        """The agent of a VM's guest; not connected yet."""
-        return Agent(self.places.vm(name).agent_socket, guest=name)
+        """The agent of a VM's guest, not connected yet. Its calls also raise GuestFailed."""
+        return self._guest(name).agent()
 
     def qemu_pid(self, name: str) -> int | None:
         """The process of a running domain's QEMU; None if it cannot be told."""
@@ -208,9 +208,8 @@ class Provisioner:
 
     def wait(self, name: str, limit_s: float = BOOT_LIMIT_S) -> None:
         """Waits until the agent of a guest that was started answers; GuestFailed."""
-        places = self.places.vm(name)
-        with self.agent(name) as agent, self._progress.task(f"booting {name}"):
-            boot.wait_for_agent(agent, name, places, limit_s, lambda: self.ended(name))
+        with self._progress.task(f"booting {name}"):
+            boot.wait_for_agent(self._guest(name), limit_s)
 
     def stop(self, name: str, *, force: bool = False, limit_s: float = STOP_LIMIT_S) -> None:
         """Has the guest power itself off; with `force`, pulls the plug. WrongState.
@@ -228,7 +227,7 @@ class Provisioner:
             with self.agent(name) as agent:
                 agent.wait(min(limit_s, 10.0))
                 agent.poweroff()
-        except AgentError:
+        except (AgentError, GuestFailed):
             with self._asking(f"shut {name} down"):
                 domain.shutdown()
         deadline = time.monotonic() + limit_s
@@ -325,6 +324,9 @@ class Provisioner:
         if self._libvirt is None:
             raise VmError("the connection to libvirt is not open")
         return self._libvirt
+
+    def _guest(self, name: str) -> boot.Guest:
+        return boot.Guest(name, self.places.vm(name), lambda: self.ended(name))
 
     def _domain(self, name: str) -> "libvirt.virDomain":
         self.places.vm(name)
