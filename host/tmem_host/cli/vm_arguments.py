@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tmem_host.provision import image as images
+from tmem_host.provision import kernel as kernels
 from tmem_host.provision.progress import Progress
 from tmem_host.provision.vm.errors import BadSetting
 from tmem_host.provision.vm.probe import probe
@@ -125,7 +127,16 @@ def _guest(options: argparse.Namespace, progress: Progress) -> tuple[Path, Path 
     if options.kernel is not None and (options.image or options.initrd) is not None:
         image = None if options.image is None else options.image.absolute()
         return options.kernel.absolute(), image
-    raise BadSetting("name a kernel with --kernel, and an --image or --initrd")
+    if options.image is not None:
+        raise BadSetting("an image has the modules of its kernel: name that too, with --kernel")
+    if options.kernel is not None:
+        raise BadSetting("the modules of another kernel are not in the image: name an --image too")
+    kernel = kernels.build(patched=not options.unpatched, debug=options.debug, progress=progress)
+    if options.initrd is not None:
+        return kernel.image, None
+    # one image for all kernels, as tmem image build makes it
+    image = images.build(kernels=kernels.kernel_cache().kernels(), progress=progress)
+    return kernel.image, image.path
 
 
 def _accelerator(options: argparse.Namespace, kernel: Path, progress: Progress) -> Accelerator:

@@ -7,6 +7,7 @@ libvirt's own message for a second process does not say who is in the way, so a 
 root comes first, with the process id of its holder.
 """
 
+import atexit
 import fcntl
 import os
 import threading
@@ -45,11 +46,12 @@ group = "root"
 """
 
 _LOOK_AGAIN_S = 0.1
+_TICK_MS = 1000
 _SHOWN_CHARACTERS = 80
 
 # Of this process, for good: its event loop, and the locks of embed roots.
 _once = threading.Lock()
-_loop: threading.Thread | None = None
+_loop: "_EventLoop | None" = None
 _held: dict[Path, TextIO] = {}
 
 
@@ -173,15 +175,31 @@ def _run_events() -> None:
     """Starts libvirt's event loop, once in the life of a process: it cannot be taken back."""
     global _loop  # noqa: PLW0603  libvirt's registration is as global
     with _once:
-        if _loop is not None:
-            return
-        libvirt.virEventRegisterDefaultImpl()
-        _loop = threading.Thread(target=_event_loop, name="libvirt-events", daemon=True)
-        _loop.start()
+        if _loop is None:
+            libvirt.virEventRegisterDefaultImpl()
+            _loop = _EventLoop()
 
 
-def _event_loop() -> None:
-    # a timer, since connecting has to wake a loop that already waits
-    libvirt.virEventAddTimeout(1000, lambda _timer, _opaque: None, None)
-    while True:
-        libvirt.virEventRunDefaultImpl()
+class _EventLoop:
+    """A thread that runs libvirt's event loop until the process exits.
+
+    It must end before Python does: a callback into an interpreter that is being taken down is a
+    segmentation fault.
+    """
+
+    def __init__(self) -> None:
+        self._ends = False
+        # a timer, since whatever is registered has to find a loop that it can wake
+        self._timer = libvirt.virEventAddTimeout(_TICK_MS, lambda _timer, _opaque: None, None)
+        self._thread = threading.Thread(target=self._run, name="libvirt-events", daemon=True)
+        self._thread.start()
+        atexit.register(self._end)
+
+    def _run(self) -> None:
+        while not self._ends:
+            libvirt.virEventRunDefaultImpl()
+
+    def _end(self) -> None:
+        self._ends = True
+        libvirt.virEventUpdateTimeout(self._timer, 0)
+        self._thread.join()
