@@ -2,17 +2,16 @@
 """What the verbs of `tmem vm` do."""
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tmem_host.cli.output import size, table
 from tmem_host.cli.vm_arguments import disk, settings, specs
-from tmem_host.provision.agent import Agent, AgentLost, AgentUnreachable
+from tmem_host.provision.agent import Agent
 from tmem_host.provision.progress import progress_on
 from tmem_host.provision.vm import boot, console
 from tmem_host.provision.vm.connection import choose_places, choose_uri
@@ -183,8 +182,7 @@ def _places(options: argparse.Namespace, name: str) -> VmPlaces:
     return places
 
 
-@contextlib.contextmanager
-def _agent(options: argparse.Namespace, name: str) -> Iterator[Agent]:
+def _agent(options: argparse.Namespace, name: str) -> Agent:
     places = _places(options, name)
     if not boot.listens(places.agent_socket):
         panic = boot.panic_line(places.serial_log)
@@ -194,12 +192,7 @@ def _agent(options: argparse.Namespace, name: str) -> Iterator[Agent]:
     def ended() -> str | None:
         return None if boot.listens(places.agent_socket) else "its QEMU ended"
 
-    guest = boot.Guest(name, places, ended)
-    with guest.agent() as agent:
-        try:
-            yield agent
-        except (AgentLost, AgentUnreachable) as error:
-            raise guest.failure() or error from error
+    return boot.Guest(name, places, ended).agent()
 
 
 def _console(options: argparse.Namespace) -> int:

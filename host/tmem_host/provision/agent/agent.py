@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from tmem_host.provision.agent import results
 from tmem_host.provision.agent.connection import Connection, Stale
 from tmem_host.provision.agent.errors import (
+    AgentLost,
     AgentMisbehaved,
     AgentUnreachable,
     GuestRefused,
@@ -44,15 +45,18 @@ class Agent:
         answer_limit_s: float = 60.0,
         silence_limit_s: float = 60.0,
         watch: Callable[[], None] | None = None,
+        explain: Callable[[], Exception | None] = lambda: None,
     ) -> None:
         """`answer_limit_s` is for what is done at once; `silence_limit_s` for whatever takes its
         time: an agent says every few seconds that it is alive. `watch` is called every second or
-        so while the guest is waited for; what it raises ends the call."""
+        so while the guest is waited for; what it raises ends the call. `explain` is called when
+        the guest went away; what it returns is raised instead of AgentLost."""
         self._path = Path(socket_path)
         self._guest = guest
         self._answer_limit_s = answer_limit_s
         self._silence_limit_s = silence_limit_s
         self._watch = watch
+        self._explain = explain
         self._lock = Lock()
         self._connection: Connection | None = None
 
@@ -228,13 +232,19 @@ class Agent:
                         raise AgentUnreachable(
                             f"the agent of {self._guest} keeps starting; its serial log says why"
                         ) from None
+                except AgentLost as error:
+                    self._drop()
+                    raise self._explain() or error from error
                 except BaseException:
                     # Also an interrupt: the guest ends the request when it sees the session end.
                     self._drop()
                     raise
 
     def _connect(self, deadline: float) -> Connection:
-        return Connection(self._path, self._guest, deadline, self._watch)
+        try:
+            return Connection(self._path, self._guest, deadline, self._watch)
+        except AgentLost as error:
+            raise self._explain() or error from error
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tmem_host.provision.agent import Agent, AgentLost, AgentUnreachable, GuestInfo
+from tmem_host.provision.agent import Agent, AgentUnreachable, GuestInfo
 from tmem_host.provision.vm.errors import GuestFailed, GuestLost, GuestPanicked, GuestSilent
 from tmem_host.provision.vm.places import VmPlaces, make_directory
 
@@ -34,8 +34,6 @@ def wait_for_agent(guest: "Guest", limit_s: float) -> GuestInfo:
                 f" {limit_s:.0f} s{_excerpt(guest.places.serial_log)}",
                 log=guest.places.serial_log,
             ) from error
-        except AgentLost as error:
-            raise guest.failure() or error from error
 
 
 class Guest:
@@ -52,7 +50,9 @@ class Guest:
 
     def agent(self) -> Agent:
         """Its agent, whose calls also end, with GuestFailed, when the guest panics or is lost."""
-        return Agent(self.places.agent_socket, guest=self.name, watch=self.watch)
+        return Agent(
+            self.places.agent_socket, guest=self.name, watch=self.watch, explain=self.failure
+        )
 
     def watch(self) -> None:
         """GuestPanicked or GuestLost if it has failed."""

@@ -25,10 +25,10 @@ _STATES = {
 _OFF_REASONS = {
     libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "the guest shut down",
     libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "it was stopped by force",
-    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "the guest crashed or its QEMU died",
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "the guest crashed",
     libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: "it was migrated",
     libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "it was saved",
-    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "it failed to start",
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "its QEMU died, or could not start",
     libvirt.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT: "it was reverted to a snapshot",
     libvirt.VIR_DOMAIN_SHUTOFF_DAEMON: "libvirt found it gone",
 }

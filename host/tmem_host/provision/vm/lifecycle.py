@@ -62,10 +62,10 @@ class Ending(enum.Enum):
 
     SHUT_DOWN = "the guest shut down"
     DESTROYED = "it was destroyed"
-    CRASHED = "the guest crashed or its QEMU died"
+    CRASHED = "the guest crashed"
     SAVED = "it was saved to a file"
     MIGRATED = "it was migrated to another host"
-    FAILED = "libvirt lost it or could not start it"
+    FAILED = "its QEMU died, or could not start"
     REVERTED = "a snapshot was reverted to in which it did not run"
     UNKNOWN = "libvirt does not say"
 

@@ -190,19 +190,24 @@ class Provisioner:
             raise failure from error
 
     def start(self, name: str, *, wait: bool = True, boot_limit_s: float = BOOT_LIMIT_S) -> None:
-        """Starts a VM that is off and waits for its agent; WrongState, LibvirtFailed, GuestFailed.
+        """Starts a VM that is off or paused and waits for its agent.
 
-        A guest that does not come up is left as it is, for a look at it.
+        WrongState, LibvirtFailed, GuestFailed. A guest that does not come up is left as it is, for
+        a look at it.
         """
         domain = self._domain(name)
         places = self.places.vm(name)
-        if domain.isActive():
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            with self._asking(f"resume {name}"):
+                domain.resume()
+        elif domain.isActive():
             raise WrongState(f"the VM {name} is running already")
-        boot.rotate(places.serial_log)
-        # after a restart of the host there may be none
-        self._make_sockets_directory(places)
-        with self._asking(f"start {name}"):
-            domain.create()
+        else:
+            boot.rotate(places.serial_log)
+            # after a restart of the host there may be none
+            self._make_sockets_directory(places)
+            with self._asking(f"start {name}"):
+                domain.create()
         if wait:
             self.wait(name, boot_limit_s)
 
@@ -234,8 +239,8 @@ class Provisioner:
         while domain.isActive():
             if time.monotonic() >= deadline:
                 raise VmError(
-                    f"the VM {name} did not stop within {limit_s:.0f} s;"
-                    f" run: tmem vm stop --force {name}"
+                    f"the VM {name} did not stop within {limit_s:.0f} s: it hangs, or another"
+                    f" command uses its agent; run: tmem vm stop --force {name}"
                 )
             time.sleep(_LOOK_AGAIN_S)
 
