@@ -67,7 +67,9 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 
 test: setup kernel lint test-c test-fuzz model test-python
 
+# tests/vm boots guests; they take minutes where they are emulated
 test-fast: FUZZ_RUNS := 1000
+test-fast: PYTEST_ARGS += --ignore=tests/vm
 test-fast: setup lint test-c test-fuzz test-python
 
 lint:

@@ -99,7 +99,7 @@ def test_disks() -> None:
     ("text", "complaint"),
     [
         ("d", "needs either a size or a file"),
-        ("d:size=1GB", "'1GB' is not a size"),
+        ("d:size=1XB", "'1XB' is not a size"),
         ("d:size=1MiB,colour=red", "unknown property 'colour'"),
         ("d:size", "'size' that is not KEY=VALUE"),
         ("d:file=/f,shared=yes", "'shared=yes' that is not KEY=VALUE"),
