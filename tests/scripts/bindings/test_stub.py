@@ -20,6 +20,8 @@ int box_put(struct opaque *o, uint32_t id, const uint8_t *uuid, const void *page
 void box_drop(struct opaque *o);
 int64_t box_time(void);
 const char *box_name(const char *key);
+struct box_info { void (*wake)(void *context); };
+void box_info(struct opaque *o, struct box_info *ret);
 """
 
 
@@ -37,6 +39,8 @@ def test_declarations_become_types() -> None:
         "    def box_drop(self, o: opaque, /) -> None: ...",
         "    def box_time(self) -> int: ...",
         "    def box_name(self, key: bytes | Array[bytes], /) -> Array[bytes]: ...",
+        "class box_info:\n    wake: Any",
+        "    def box_info(self, o: opaque, ret: _box_info, /) -> None: ...",
         '    def new(self, cdecl: Literal["struct box *"], init: Any = ...) -> box: ...',
     ):
         assert line in text
@@ -53,6 +57,8 @@ def test_what_the_stub_cannot_say_is_refused(declaration: str) -> None:
     [
         ("lib.box_drop(o)", None),
         ("lib.box_put(o, 1, b'', b'', ffi.new('uint64_t *'))", None),
+        ("lib.box_info(o, ffi.new('struct box_info *'))", None),
+        ("lib.box_info(o, o)", "incompatible type"),
         ("lib.box_drop()", "Too few arguments"),
         ("lib.box_drop(ffi.new('struct box *'))", "incompatible type"),
         ("lib.box_dropp(o)", "has no attribute"),
