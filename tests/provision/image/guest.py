@@ -2,6 +2,7 @@
 """A guest under emulation that runs the image, as a domain of `tmem vm` would."""
 
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ class Guest:
         )
         command = [
             *(qemu, "-accel", "tcg", "-cpu", "max", "-m", "256", "-nodefaults"),
-            *("-no-reboot", "-display", "none", "-serial", f"file:{self._console}"),
+            *("-no-reboot", "-display", "none", "-serial", "chardev:console", "-chardev"),
+            f"socket,id=console,path={self.folder}/console,server=on,wait=off"
+            f",logfile={self._console}",
             *("-kernel", str(kernel.image), "-append", words),
             *("-drive", f"file={image.path},format=raw,if=none,id=base,readonly=on"),
             *("-device", "virtio-blk-pci,drive=base,serial=base"),
@@ -86,6 +89,13 @@ class Guest:
     def console(self) -> str:
         """What the guest wrote on its serial console."""
         return self._console.read_text(errors="replace").replace("\r", "")
+
+    def open_console(self) -> socket.socket:
+        """The other end of the serial console. Of what is typed, QEMU drops the rest when it is
+        closed."""
+        console = socket.socket(socket.AF_UNIX)
+        console.connect(str(self.folder / "console"))
+        return console
 
     def run(self, script: str) -> str:
         """The output of a shell script that must succeed, in the guest."""

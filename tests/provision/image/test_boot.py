@@ -13,6 +13,7 @@ from tests.provision.image.guest import BOOT_LIMIT_S, Disk, Guest
 from tmem_host.provision.agent import AgentLost, AgentUnreachable
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.paths import source_root
 
 _ARGUMENTS = (
     "tmem.hostname=vm1 tmem.net=eth0:10.77.0.1/24 tmem.modules=ocfs2,ocfs2_stack_o2cb,nosuch"
@@ -96,6 +97,25 @@ def test_no_engine_is_in_it(guest: Guest) -> None:
         "ModuleNotFoundError: No module named 'tmem_host'\n"
     )
     assert guest.run("find / -xdev -name 'tmem_host*' -o -xdev -name '*_engine*.so'") == ""
+
+
+def test_the_shims_extension_runs_there(guest: Guest) -> None:
+    if not list((source_root() / "shim/tmem_shim").glob("*.abi3.so")):
+        pytest.skip("the shim's extension is not built; make setup builds it")
+    guest.run("python3 -c 'import tmem_shim.shim'")
+
+
+def test_a_shell_on_the_console(guest: Guest) -> None:
+    seen = "i=0; until [ -e {0} ]; do i=$((i + 1)); [ $i -lt 600 ]; sleep 0.1; done; cat {0}"
+    with guest.open_console() as console:
+        console.sendall(b"echo $((6 * 7)) on $(hostname), $(tty) > /run/new; mv /run/new /run/1\n")
+        assert guest.run(f"set -e; {seen.format('/run/1')}") == "42 on vm1, /dev/ttyS0\n"
+        # After its end there is another one.
+        first = guest.run("pgrep -x bash").strip()
+        console.sendall(b"exit\n")
+        guest.run(f"until new=$(pgrep -x bash) && [ $new != {first} ]; do sleep 0.1; done")
+        console.sendall(b"echo again > /run/new; mv /run/new /run/2\n")
+        assert guest.run(f"set -e; {seen.format('/run/2')}") == "again\n"
 
 
 def test_files_both_ways(guest: Guest, tmp_path: Path) -> None:
