@@ -161,8 +161,7 @@ bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *r
 	return true;
 }
 
-/* ---- without K, for a test: a flush goes before whatever was not sent yet
- * ------------------------- */
+/* ---- without K, for a test: a flush goes before whatever was not sent yet ------------- */
 
 #ifdef TMEM_DEBUG
 void tmem_queue_overtake(struct tmem_shim *shim)

@@ -9,7 +9,7 @@
 
 #include "shim.h"
 
-/* ---- cleancache ------------------------------------------------------------------------------ */
+/* ---- cleancache ----------------------------------------------------------------------- */
 
 /* Task. The pool's id, or TMEM_EOPNOTSUPP (another page size), TMEM_EMFILE. */
 int tmem_cleancache_init_fs(struct tmem_shim *shim, uint64_t page_bytes);
@@ -42,8 +42,7 @@ int tmem_cleancache_invalidate_inode_start(struct tmem_shim *shim, uint32_t pool
 /* Task. Leaves the pool; on a shared one it waits for the host (M, S2). */
 void tmem_cleancache_invalidate_fs(struct tmem_shim *shim, uint32_t pool);
 
-/* ---- frontswap ---------------------------------------------------------------------------------
- */
+/* ---- frontswap ------------------------------------------------------------------------ */
 
 /* Bytes of memory that a swap area of @pages needs for its owed flushes: a bit a page. */
 uint64_t tmem_frontswap_area_bytes(uint64_t pages);

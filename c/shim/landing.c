@@ -83,8 +83,7 @@ void tmem_landing_add(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 	TMEM_COUNT(shim, ahead_landed);
 }
 
-/* ---- dropping
- * ------------------------------------------------------------------------------------ */
+/* ---- dropping ------------------------------------------------------------------------- */
 
 enum { ALL = 0 }; /* for a count of pages */
 

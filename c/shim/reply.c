@@ -60,8 +60,7 @@ static void answer_simple(struct tmem_shim *shim, uint64_t position, int status)
 	done_with(shim, position);
 }
 
-/* ---- gets
- * ------------------------------------------------------------------------------------------ */
+/* ---- gets ----------------------------------------------------------------------------- */
 
 static void finish_get(struct tmem_shim *shim, struct tmem_shim_request *request, const void *page)
 {
@@ -192,8 +191,7 @@ static bool answer_get(struct tmem_shim *shim, uint64_t position, const struct t
 	return true;
 }
 
-/* ---- everything else
- * ----------------------------------------------------------------------------------- */
+/* ---- everything else ------------------------------------------------------------------ */
 
 static void answer_stat(struct tmem_shim *shim, struct tmem_entry *entry,
 			const struct tmem_message *reply, const void *payload)

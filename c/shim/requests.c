@@ -96,7 +96,7 @@ void tmem_shim_request_finish_waiters(struct tmem_shim *shim, uint32_t pool, uin
 	}
 }
 
-/* ---- deadlines ------------------------------------------------------------------------------- */
+/* ---- deadlines ------------------------------------------------------------------------ */
 
 void tmem_shim_request_fail_put(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
@@ -189,8 +189,7 @@ uint64_t tmem_shim_requests_next(const struct tmem_shim *shim)
 	return next_ns;
 }
 
-/* ---- what callers see ---------------------------------------------------------------------------
- */
+/* ---- what callers see ----------------------------------------------------------------- */
 
 int tmem_shim_finished(struct tmem_shim *shim, struct tmem_shim_request *request)
 {

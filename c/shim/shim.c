@@ -10,8 +10,7 @@ const struct tmem_shim_counter_text tmem_shim_counter_texts[] = {
 	TMEM_SHIM_COUNTERS(TMEM_SHIM_COUNTER_TEXT)};
 const uint32_t tmem_shim_counter_count = sizeof(struct tmem_shim_counters) / sizeof(uint64_t);
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory --------------------------------------------------------------------------- */
 
 static uint32_t or_default(uint32_t value, uint32_t standard)
 {
@@ -142,8 +141,7 @@ void tmem_shim_destroy(struct tmem_shim *shim)
 	tmem_platform_lock_destroy(&shim->lock);
 }
 
-/* ---- the lock and what follows from giving it up -----------------------------------------------
- */
+/* ---- the lock and what follows from giving it up -------------------------------------- */
 
 unsigned long tmem_shim_lock(struct tmem_shim *shim)
 {
@@ -206,8 +204,7 @@ uint64_t tmem_shim_hash(const struct tmem_shim *shim, uint32_t pool, const struc
 	return mix(hash, index);
 }
 
-/* ---- looking at it ------------------------------------------------------------------------------
- */
+/* ---- looking at it -------------------------------------------------------------------- */
 
 void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret)
 {

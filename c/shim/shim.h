@@ -34,7 +34,7 @@
 
 struct tmem_shim;
 
-/* ---- making one -------------------------------------------------------------------------- */
+/* ---- making one ----------------------------------------------------------------------- */
 
 /* Every bound of the shim. 0 takes the default, which stands beside it; what is "0: none" says so
  * and is switched off by TMEM_SHIM_NONE. */
@@ -116,7 +116,7 @@ struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *co
 /* Nobody calls the shim any more. What waits must have been ended by tmem_shim_end before. */
 void tmem_shim_destroy(struct tmem_shim *shim);
 
-/* ---- pools ------------------------------------------------------------------------------- */
+/* ---- pools ---------------------------------------------------------------------------- */
 
 /*
  * Names a new pool and returns its id (>= 0) at once; ids are not used again. The host is asked for
@@ -157,7 +157,7 @@ int tmem_shim_pool_info(struct tmem_shim *shim, uint32_t pool, struct tmem_shim_
  * @timeout_ms, TMEM_ENODEV. Task. */
 int tmem_shim_pool_wait(struct tmem_shim *shim, uint32_t pool, uint32_t timeout_ms);
 
-/* ---- operations -------------------------------------------------------------------------- */
+/* ---- operations ----------------------------------------------------------------------- */
 
 #ifndef TMEM_CDEF
 /*
@@ -260,7 +260,7 @@ int tmem_shim_stat(struct tmem_shim *shim, void *map);
  * stored stays and is loaded as ever: the first half of detaching (F1). Atomic. */
 void tmem_shim_accept_stores(struct tmem_shim *shim, int accept);
 
-/* ---- the transport's half (the pump alone) ------------------------------------------------- */
+/* ---- the transport's half (the pump alone) -------------------------------------------- */
 
 /* The stream is there and nothing that was taken from tmem_shim_output before is still being sent
  * on it. Says HELLO. */
@@ -305,7 +305,7 @@ void tmem_shim_silence(struct tmem_shim *shim);
  * The host keeps persistent pages for as long as the boot id comes back. */
 void tmem_shim_end(struct tmem_shim *shim);
 
-/* ---- looking at it ------------------------------------------------------------------------- */
+/* ---- looking at it -------------------------------------------------------------------- */
 
 enum tmem_shim_state {
 	TMEM_SHIM_CLOSED = 0,  /* no stream */
@@ -339,7 +339,7 @@ struct tmem_shim_info {
 void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret);
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret);
 
-/* ---- a session that outlives its process ---------------------------------------------------- */
+/* ---- a session that outlives its process ---------------------------------------------- */
 
 /* What another shim with the same boot id needs to go on with this one's session. */
 struct tmem_shim_saved {

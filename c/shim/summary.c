@@ -31,7 +31,7 @@ static void clear_bit_of(uint64_t *bits, uint64_t index)
 	bits[(index & WINDOW_MASK) >> 6] &= ~(1ull << (index & 63));
 }
 
-/* ---- the filter: two bits for each window ---------------------------------------------------- */
+/* ---- the filter: two bits for each window --------------------------------------------- */
 
 static uint64_t window_hash(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			    const struct tmem_oid *oid, uint64_t index)
@@ -66,8 +66,7 @@ static void filter_add(struct tmem_shim *shim, uint64_t hash)
 	filter_set(shim, hash >> 32 & mask);
 }
 
-/* ---- windows -----------------------------------------------------------------------------------
- */
+/* ---- windows -------------------------------------------------------------------------- */
 
 static struct tmem_window *first_way(struct tmem_shim *shim, uint64_t hash)
 {

@@ -112,7 +112,7 @@ static struct tmem_oid oid_of(uint64_t object)
 	return (struct tmem_oid){{object + 1, 0, 5}};
 }
 
-/* ---- round trips ----------------------------------------------------------------------------- */
+/* ---- round trips ---------------------------------------------------------------------- */
 
 enum { FILE_PAGES = 2048 };
 
@@ -158,6 +158,7 @@ static void sequential_reads_cost_few_trips(void)
 		before = COUNTER(0, round_trips);
 		CHECK_EQ(read_file(0, object ? shared : own, object), 0);
 		trips = COUNTER(0, round_trips) - before;
+		printf("%llu trips for %d misses, ", (unsigned long long)trips, FILE_PAGES);
 		CHECK(trips * 100 <= FILE_PAGES * 5);
 	}
 	/* hits: 0.06 */
@@ -175,8 +176,7 @@ static void sequential_reads_cost_few_trips(void)
 	stop_server();
 }
 
-/* ---- swap
- * ---------------------------------------------------------------------------------------- */
+/* ---- swap ----------------------------------------------------------------------------- */
 
 enum { SWAP_PAGES = 8192 };
 
@@ -228,8 +228,7 @@ static void exiting_processes_flush_in_ranges(void)
 	free(area);
 }
 
-/* ---- many callers, and trouble
- * ------------------------------------------------------------------------- */
+/* ---- many callers, and trouble -------------------------------------------------------- */
 
 enum { CALLERS = 4, CALLER_PAGES = 64, CALLER_STEPS = 4000, OBJECTS = 4 };
 
@@ -348,8 +347,7 @@ static void many_callers_and_trouble(void)
 	free(area);
 }
 
-/* ---- two nodes of a cluster
- * -------------------------------------------------------------------------------- */
+/* ---- two nodes of a cluster ----------------------------------------------------------- */
 
 enum { FILE_BLOCKS = 16, NODE_STEPS = 4000 };
 

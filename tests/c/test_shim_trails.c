@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "check.h"
 #include "replay.h"
 
 static const struct plan plans[] = {

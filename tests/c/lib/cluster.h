@@ -66,4 +66,27 @@ void cluster_step(struct cluster *cluster, uint32_t trouble);
 /* Everything that was begun ends; then every page is read once more. */
 void cluster_finish(struct cluster *cluster);
 
+/* ---- between its files ---------------------------------------------------------------- */
+
+extern const uint8_t cluster_uuid[16];
+
+struct tmem_oid cluster_oid_of(uint32_t object);
+struct tmem_shim *cluster_shim_of(struct cluster *cluster, int number);
+uint32_t cluster_below(struct cluster *cluster, uint32_t bound);
+void cluster_make_page(struct cluster *cluster, void *page, uint32_t version);
+uint32_t cluster_version_of(const void *page);
+struct task *cluster_free_task(struct cluster_node *node);
+bool cluster_reads_object(const struct cluster_node *node, enum doing doing, uint32_t object);
+bool cluster_reads_page(const struct cluster_node *node, uint32_t object, uint32_t page);
+void cluster_begin_task(struct cluster *cluster, int number, struct task *task, enum doing doing,
+			uint32_t object, uint32_t page, int result);
+void cluster_begin_get(struct cluster *cluster, int number, struct task *task, enum doing doing,
+		       uint32_t pool, uint32_t object, uint32_t page);
+void cluster_look_at_tasks(struct cluster *cluster, int number);
+void cluster_private_step(struct cluster *cluster, int number);
+void cluster_shared_step(struct cluster *cluster, int number);
+void cluster_look_at_locks(struct cluster *cluster, int number);
+void cluster_remount(struct cluster *cluster, int number);
+void cluster_swap_step(struct cluster *cluster, int number);
+
 #endif

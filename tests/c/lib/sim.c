@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "core.h"
 #include "setup.h"
 #include "sim_host.h"
 
@@ -61,6 +62,7 @@ void sim_start(struct sim *sim, const struct tmem_shim_config *config)
 		CHECK(posix_memalign(&client->memory, 64, tmem_shim_bytes(&ours)) == 0);
 		client->shim = tmem_shim_init(client->memory, &ours, &callbacks);
 		CHECK(client->shim != NULL);
+		client->shim->seed = 1; /* so that a run comes back */
 		client->in = malloc(SIM_BUFFER_BYTES);
 		client->out = malloc(SIM_BUFFER_BYTES);
 	}
@@ -82,8 +84,7 @@ void sim_stop(struct sim *sim)
 	tmem_engine_close(sim->engine);
 }
 
-/* ---- the stream -------------------------------------------------------------------------------
- */
+/* ---- the stream ----------------------------------------------------------------------- */
 
 void sim_connect(struct sim *sim, int number)
 {
