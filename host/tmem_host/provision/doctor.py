@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tmem_host.control import Connection, NoService, default_socket
 from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.kernel import find
 from tmem_host.provision.paths import cache_directory, source_root
@@ -162,6 +163,15 @@ def _kernel() -> Finding:
     return Finding("kernel", Health.GOOD, f"{kernel.version} is built")
 
 
+def _service() -> Finding:
+    path = default_socket()
+    try:
+        with Connection(path):
+            return Finding("service", Health.GOOD, f"runs, at {path}")
+    except NoService as error:
+        return Finding("service", Health.WARNING, str(error), "tmem serve")
+
+
 def _logs() -> Finding:
     directory = places_at(default_state()).failed
     logs = list(directory.glob("*.log")) if directory.is_dir() else []
@@ -195,5 +205,6 @@ _CHECKS: tuple[Callable[[], Finding], ...] = (
     _network,
     _space,
     _kernel,
+    _service,
     _logs,
 )
