@@ -15,7 +15,9 @@ WANTED = [line.split()[0] for line in LIST.read_text().splitlines() if line[:1].
 class System:
     """A folder of commands that record how they are called."""
 
-    def __init__(self, folder: Path, *, installed: list[str], uid: int) -> None:
+    def __init__(
+        self, folder: Path, *, installed: list[str], uid: int, libvirt_user: bool = True
+    ) -> None:
         self.folder = folder
         self.log = folder / "log"
         self.log.touch()
@@ -28,6 +30,9 @@ class System:
         self.command("dpkg-query", f"printf '{lines}'")
         self.command("id", f"echo {uid}")
         self.command("apt-get", f'echo "apt-get $* [$DEBIAN_FRONTEND]" >>{self.log}')
+        self.command("getent", f"exit {0 if libvirt_user else 2}")
+        for name in ("useradd", "groupadd"):
+            self.command(name, f'echo "{name} $*" >>{self.log}')
 
     def command(self, name: str, body: str) -> None:
         path = self.folder / name
@@ -60,6 +65,14 @@ def test_root_installs_what_is_missing_and_only_that(tmp_path: Path) -> None:
     assert " update" in update
     assert install.endswith(f"--yes {' '.join(missing)} [noninteractive]")
     assert " install " in install
+
+
+def test_root_makes_the_user_that_libvirt_needs(tmp_path: Path) -> None:
+    done = System(tmp_path, installed=WANTED, uid=0, libvirt_user=False).setup()
+    assert (done.returncode, done.stderr) == (0, "")
+    made = (tmp_path / "log").read_text().splitlines()
+    assert [line.split()[0] for line in made] == ["groupadd", "groupadd", "useradd"]
+    assert made[-1].endswith("--gid kvm --groups libvirt-qemu libvirt-qemu")
 
 
 def test_anybody_else_is_told_the_command(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ class Server:
                 self._step()
         finally:
             self._end_session()
+            # the last step may have ended some: for those nothing would come to be waited for
+            self._sweep()
             while self._leftovers:
                 self._loop.step(wait=True)
                 self._sweep()
