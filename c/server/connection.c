@@ -288,13 +288,14 @@ static bool has_room(const struct tmem_turn *turn)
 bool tmem_connection_serve(struct tmem_connection *connection, struct tmem_turn *turn)
 {
 	struct tmem_session *session = connection->session;
+	bool begins = connection->turn == NULL;
 	struct tmem_message message;
 	const void *payload;
 	size_t used;
 
-	if (connection->turn == NULL && session->active == connection && session->join_count != 0)
-		(void)tmem_session_lapsed(session, tmem_now_ns());
 	connection->turn = turn;
+	if (begins && session->active == connection && session->join_count != 0)
+		(void)tmem_session_lapsed(session, tmem_now_ns());
 	while (turn->used < turn->in_bytes) {
 		enum tmem_wire_found found;
 

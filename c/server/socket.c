@@ -10,14 +10,6 @@
 
 enum { READ_BYTES_MIN = TMEM_SERVER_TURN_REQUESTS * TMEM_WIRE_HEADER_BYTES };
 
-/* Room for the replies of a turn, so that a peer that reads them at once is never waited for. */
-static void fit_send_buffer(int fd)
-{
-	int bytes = TMEM_TURN_OUT_BYTES;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-}
-
 int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, int fd)
 {
 	struct tmem_session *session = channel->session;
@@ -27,7 +19,6 @@ int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, i
 
 	if (socket == NULL)
 		return -ENOMEM;
-	fit_send_buffer(fd);
 	socket->watch = TMEM_WATCH_SOCKET;
 	socket->fd = fd;
 	socket->channel = channel;

@@ -146,15 +146,17 @@ bool tmem_areas_owe(const struct tmem_shim *shim)
 
 void tmem_areas_pay(struct tmem_shim *shim)
 {
+	uint32_t left = TMEM_BATCH_ENTRIES;
+
 	if (shim->swap_pool == shim->config.pools ||
 	    shim->pools[shim->swap_pool].state != TMEM_SHIM_POOL_READY)
 		return;
 	for (uint32_t type = 0; type < TMEM_SWAP_AREAS; type++) {
 		struct tmem_area *area = &shim->areas[type];
 
-		while (area->owed_objects && tmem_queue_room(shim, false, false))
+		for (; left && area->owed_objects && tmem_queue_room(shim, false, false); left--)
 			pay_object(shim, type);
-		while (area->owed_pages && tmem_queue_room(shim, false, false))
+		for (; left && area->owed_pages && tmem_queue_room(shim, false, false); left--)
 			pay_run(shim, type);
 	}
 }

@@ -30,6 +30,8 @@ enum {
 	TMEM_AHEADS_MAX = 8,                     /* gets that run ahead, under way at a time */
 	TMEM_CONTROL_BYTES = 512,                /* HELLO, START, BYE */
 	TMEM_INPUT_BATCH_BYTES = 32 << 10,       /* taken under one hold of the lock */
+	TMEM_BATCH_ENTRIES =
+		64, /* handed out, or made of owed bits, in one go: interrupts are off */
 	TMEM_SWAP_AREAS = 32,
 	TMEM_OWN_OBJECTS = 1024, /* of shared pools, with own puts since their last flush */
 	TMEM_OWN_FILTER_BITS = 1 << 16,

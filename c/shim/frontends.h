@@ -50,7 +50,8 @@ uint64_t tmem_frontswap_area_bytes(uint64_t pages);
 /*
  * Task. Swap area @type (0 .. 31) has up to @pages slots; stores beyond them are refused. @memory:
  * tmem_frontswap_area_bytes(pages) bytes, at a multiple of 8, the shim's until
- * tmem_frontswap_forget_area. All areas share one persistent pool, as with Xen. TMEM_DONE,
+ * tmem_frontswap_forget_area. All areas share one persistent pool, as with Xen; the caller makes
+ * one call at a time (swapon_mutex). TMEM_DONE,
  * TMEM_EINVAL (no such type), TMEM_EMFILE (no pool left). Again for an area that has its memory:
  * nothing happens, TMEM_EEXIST.
  */

@@ -89,7 +89,7 @@ static uint32_t take_queue(struct tmem_shim *shim, struct tmem_shim_segment *seg
 {
 	uint32_t count = 0;
 
-	while (shim->taken < shim->head) {
+	for (uint32_t batch = 0; batch < TMEM_BATCH_ENTRIES && shim->taken < shim->head;) {
 		struct tmem_entry *entry = tmem_entry_at(shim, shim->taken);
 		const void *data;
 		uint64_t bytes;
@@ -101,6 +101,7 @@ static uint32_t take_queue(struct tmem_shim *shim, struct tmem_shim_segment *seg
 			data = encode(shim, shim->taken, &bytes);
 			add(segments, &count, data, bytes);
 			shim->output_bytes += bytes;
+			batch++;
 		}
 		entry->end_bytes = shim->output_bytes;
 		shim->taken++;

@@ -93,7 +93,8 @@ static void first_reply(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		if (page)
 			finish_get(shim, request, page);
 		else
-			tmem_shim_request_finish(shim, request, status);
+			tmem_shim_request_finish(shim, request,
+						 status == TMEM_EEMPTY ? TMEM_MISS : status);
 		return;
 	}
 	if (reply->flags & TMEM_WIRE_PRESENCE)

@@ -28,7 +28,8 @@ static bool power_of_two(uint32_t value)
 static bool complete(struct tmem_shim_config *config)
 {
 	config->queue_entries = or_default(config->queue_entries, 1024);
-	config->staged_pages = or_default(config->staged_pages, 256);
+	config->staged_pages = or_default(
+		config->staged_pages, config->queue_entries < 256 ? config->queue_entries : 256);
 	config->pools = or_default(config->pools, 64);
 	config->owed_objects = or_default(config->owed_objects, 16);
 	config->landing_pages = or_default(config->landing_pages, 128);

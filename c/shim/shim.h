@@ -42,7 +42,7 @@ enum { TMEM_SHIM_NONE = 0xffffffff };
 
 struct tmem_shim_config {
 	uint32_t queue_entries; /* operations the host has not answered; a power of two; 1024 */
-	uint32_t staged_pages;  /* of them, those with a page; at most queue_entries; 256 */
+	uint32_t staged_pages;  /* of them, those with a page; at most queue_entries; 256 or that */
 	uint32_t pools;         /* at a time, those being left included; 64 */
 	uint32_t owed_objects;  /* owed flushes of each pool, before the whole pool is owed; 16 */
 	uint32_t landing_pages; /* fetched ahead and not read yet; 128 (rule S) */

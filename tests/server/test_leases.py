@@ -322,6 +322,21 @@ def test_a_new_epoch_with_a_confirmed_token_rejoins(patient: Host) -> None:
     assert two.peers[0].join(shared=SHARED.bytes).index & p.SHARED
 
 
+@pytest.mark.parametrize("pause_s", [0, 0.5])
+def test_who_has_left_rejoins_only_while_its_proof_is_young(
+    make_host: MakeHost, pause_s: float
+) -> None:
+    """Nobody waits for it any more, so no timer has expelled it: its token is what is left."""
+    host = make_host(**({"lease_ms": 100, "expel_ms": 400} if pause_s else PATIENT))
+    peer = host.guest("first")
+    peer.new_pool(shared=SHARED.bytes, new_mount=True)
+    peer.echo()
+    host.server.end_session("first", EndReason.RESET)
+    time.sleep(pause_s)
+    offer = host.again(peer, "first").hello(session=peer.memory.session)
+    assert (offer["verdict"], offer["rejoin"]) == (p.NEW_EPOCH, not pause_s)
+
+
 def test_another_boot_has_no_old_mounts(patient: Host) -> None:
     Two(patient)
     reborn = patient.connect("first", Memory(b"another boot id!"))

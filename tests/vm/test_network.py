@@ -21,7 +21,8 @@ def test_three_guests_reach_each_other_and_nobody_else(make_vm: MakeVm) -> None:
 
 def test_a_large_transfer_arrives_whole(make_vm: MakeVm) -> None:
     a, b = make_vm(count=2, networks=("lan",))
-    a.shell("busybox nc -l -p 7000 -w 60 > /tmp/got < /dev/null & echo")
+    # its input stays open: at its end it would close the connection
+    a.shell("(sleep 600 | busybox nc -l -p 7000 > /tmp/got) > /dev/null 2>&1 & echo")
     b.shell("head -c 4M /dev/urandom > /tmp/sent")
     b.shell(
         "for try in 1 2 3 4 5; do"
