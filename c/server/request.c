@@ -68,14 +68,6 @@ static void answer(struct tmem_connection *connection, const struct tmem_message
 	tmem_reply(connection, request, connection->decoder.key, reply, payload_bytes);
 }
 
-static void answer_status(struct tmem_connection *connection, const struct tmem_message *request,
-			  int status)
-{
-	struct tmem_message reply = {.status = (int16_t)status};
-
-	answer(connection, request, &reply, 0);
-}
-
 /* PUT and every FLUSH: the reply may be left out if it is TMEM_DONE. */
 static void answer_done(struct tmem_connection *connection, const struct tmem_message *request,
 			int status)
@@ -370,9 +362,8 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 		tmem_session_end(session, 0, 0);
 		tmem_decoder_search(&connection->decoder);
 		return NULL;
-	default:
-		answer_status(connection, request, TMEM_EINVAL);
-		return NULL;
+	default: /* check_form() knows no other */
+		break;
 	}
 	answer(connection, request, &reply, payload_bytes);
 	return NULL;

@@ -81,7 +81,7 @@ static int make_workers(struct tmem_server *server, uint32_t count)
 		return -ENOMEM;
 	server->worker_count = count;
 	for (uint32_t i = 0; i < count && code == 0; i++)
-		code = tmem_worker_init(&server->workers[i], server, i);
+		code = tmem_worker_init(&server->workers[i], server);
 	return code;
 }
 

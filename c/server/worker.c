@@ -304,9 +304,8 @@ static void *work(void *context)
 
 /* ---- making ----------------------------------------------------------------------------- */
 
-int tmem_worker_init(struct tmem_worker *worker, struct tmem_server *server, uint32_t number)
+int tmem_worker_init(struct tmem_worker *worker, struct tmem_server *server)
 {
-	(void)number;
 	worker->watch = TMEM_WATCH_WAKE;
 	worker->server = server;
 	worker->last_waiting = &worker->first_waiting;

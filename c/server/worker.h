@@ -81,7 +81,7 @@ struct tmem_worker {
 struct tmem_worker *tmem_worker_of(struct tmem_server *server, uint32_t number);
 
 /* 0 or a negative errno; tmem_worker_deinit frees what is there in either case. */
-int tmem_worker_init(struct tmem_worker *worker, struct tmem_server *server, uint32_t number);
+int tmem_worker_init(struct tmem_worker *worker, struct tmem_server *server);
 int tmem_worker_start(struct tmem_worker *worker, uint32_t number);
 /* Any thread: it says farewell and ends; tmem_worker_join waits for that. */
 void tmem_worker_stop(struct tmem_worker *worker, uint32_t patience_ms);
