@@ -5,7 +5,7 @@
 #   make test-fast   what to run before every commit
 #   make kernel      the kernels of the guests: minutes at first, then they are in the user's cache
 #   make model       the protocol's models
-#   make bench       what the engine's operations cost; BENCH_ARGS are arguments of the command
+#   make bench       what operations cost; BENCH=service: over a socket. BENCH_ARGS: arguments of the command
 #   make format      formats C and Python
 #   make clean       removes what was built; .venv stays
 
@@ -13,6 +13,7 @@ PYTHON ?= python3
 JOBS ?= 2
 FUZZ_RUNS ?= 5000
 PYTEST_ARGS ?=
+BENCH ?= engine
 BENCH_ARGS ?=
 
 BIN := .venv/bin
@@ -106,7 +107,7 @@ kernel: setup
 	@$(BIN)/tmem kernel build --jobs $(JOBS) --unpatched
 
 bench: setup
-	@$(BIN)/tmem bench engine $(BENCH_ARGS)
+	@$(BIN)/tmem bench $(BENCH) $(BENCH_ARGS)
 
 format:
 	@$(C_FILES) | xargs -r clang-format-14 -i
