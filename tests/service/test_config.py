@@ -64,6 +64,7 @@ def test_an_empty_file_is_the_built_in_configuration() -> None:
         ("[server]\nlease = '1m'", "2: server.lease is a duration: '1m' is not a duration"),
         ("[server]\nlease = '1ms'", "2: server.lease is a duration from 100ms to 60000ms"),
         ("[server]\nexpel = '500ms'", "2: server.expel is shorter than lease"),
+        ("[server]\nexpel = '49s'", "2: server.expel is longer than 48 times lease"),
         ("[server]\ngiveup = '3s'", "2: server.giveup is shorter than four times lease"),
         ("[arena]\npath = 'here'", "2: arena.path is an absolute path"),
         ("[arena]\nadmission = 'never'", "2: arena.admission is one of always, second-chance"),

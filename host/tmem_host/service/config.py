@@ -213,6 +213,8 @@ def _check(config: Config, place: "_Place") -> None:
         raise place.error(("arena",), "budget", "is larger than max")
     if server.expel < server.lease:
         raise place.error(("server",), "expel", "is shorter than lease")
+    if server.expel > 48 * server.lease:
+        raise place.error(("server",), "expel", "is longer than 48 times lease")
     if server.giveup and server.giveup < 4 * server.lease:
         raise place.error(("server",), "giveup", "is shorter than four times lease (rule R)")
     if metrics.socket and metrics.port:
