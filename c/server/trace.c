@@ -233,7 +233,8 @@ void tmem_trace_request(struct tmem_session *session, const struct tmem_message 
 	};
 
 	if (tracer == NULL ||
-	    !introduce(tracer, session, request->op == TMEM_OP_NEW_POOL ? served->pool : -1))
+	    !introduce(tracer, session,
+		       request->op == TMEM_OP_NEW_POOL ? (int64_t)served->pool : -1))
 		return;
 	if (request->op == TMEM_OP_GET_PAGE) {
 		record.ahead = served->pool;
