@@ -228,6 +228,8 @@ static void serve_start(struct tmem_connection *connection, const struct tmem_me
 		tmem_decoder_begin(&connection->decoder, offer->session, offer->key);
 		reply.flags = TMEM_WIRE_TOKEN;
 		reply.oid.words[2] = tmem_session_token(session, tmem_now_ns());
+		if (tmem_tracing(session))
+			tmem_trace_begins(session, offer);
 	} else {
 		tmem_decoder_offer(&connection->decoder, 0, 0);
 	}
@@ -270,6 +272,9 @@ static void serve_message(struct tmem_connection *connection, const struct tmem_
 		wrong = "its tag is not the next one";
 	} else {
 		wrong = tmem_request_serve(connection, message, untrusted_payload);
+		if (wrong == NULL && tmem_tracing(session))
+			tmem_trace_request(session, message, untrusted_payload,
+					   &connection->turn->served);
 	}
 	if (wrong == NULL)
 		return;

@@ -13,6 +13,7 @@
 
 #include "lookahead.h"
 #include "session.h"
+#include "trace.h"
 
 enum {
 	/* Replies of one turn: when the next one might not fit, the turn ends. */
@@ -37,6 +38,8 @@ struct tmem_turn {
 	bool done;
 	uint8_t done_op;
 	uint32_t done_tag;
+
+	struct tmem_served served; /* the last request */
 };
 
 struct tmem_connection {

@@ -75,6 +75,7 @@ static void answer_done(struct tmem_connection *connection, const struct tmem_me
 	struct tmem_turn *turn = connection->turn;
 	struct tmem_message reply = {.status = (int16_t)status, .flags = TMEM_WIRE_CUMULATIVE};
 
+	turn->served.status = status;
 	if (status == TMEM_DONE) {
 		turn->done = true;
 		turn->done_op = request->op;
@@ -147,17 +148,20 @@ static void get_page(struct tmem_connection *connection, const struct tmem_messa
 	served = tmem_session_served(session, request->pool);
 	if (!served) {
 		tmem_add(&session->counters.unserved_gets, 1);
+		turn->served = (struct tmem_served){.status = TMEM_MISS};
 		answer(connection, request, &reply, 0);
 		return;
 	}
 	code = tmem_get(session->client, request->pool, &request->oid, request->index,
 			tmem_reply_payload(turn));
 	reply.status = (int16_t)code;
+	turn->served = (struct tmem_served){.status = code};
 	reply_at = turn->out_bytes;
 	answer(connection, request, &reply, code == TMEM_DONE ? TMEM_PAGE_BYTES : 0);
 	if (wanted == 0 || code == TMEM_ENODEV)
 		return;
 	reply.pool = get_ahead(connection, request, wanted);
+	turn->served.pool = reply.pool;
 	if (reply.pool != 0)
 		(void)tmem_wire_encode(&reply, connection->decoder.key, turn->out + reply_at);
 }
@@ -346,6 +350,7 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 		break;
 	case TMEM_OP_ECHO:
 		turn->over = false;
+		turn->served = (struct tmem_served){.status = TMEM_ETIMEDOUT};
 		if (tmem_session_lapsed(session, tmem_now_ns()))
 			return NULL;
 		if (request->index != 0 && !tmem_session_echo(session, request->index))
@@ -359,12 +364,14 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 		payload_bytes = list_pools(session, request->index, tmem_reply_payload(turn));
 		break;
 	case TMEM_OP_BYE:
+		turn->served = (struct tmem_served){.status = TMEM_DONE};
 		tmem_session_end(session, 0, 0);
 		tmem_decoder_search(&connection->decoder);
 		return NULL;
 	default: /* check_form() knows no other */
 		break;
 	}
+	turn->served = (struct tmem_served){reply.status, reply.pool, reply.index};
 	answer(connection, request, &reply, payload_bytes);
 	return NULL;
 }

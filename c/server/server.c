@@ -68,6 +68,7 @@ void tmem_server_free(struct tmem_server *server)
 	tmem_shares_deinit(&server->shares);
 	tmem_events_deinit(&server->events);
 	tmem_state_close(server->state);
+	pthread_mutex_destroy(&server->trace_lock);
 	pthread_mutex_destroy(&server->lock);
 	free(server);
 }
@@ -97,6 +98,7 @@ int tmem_server_make(struct tmem_engine *engine, const char *state_path,
 		return tmem_fail(error, -ENOMEM, "out of memory");
 	server->engine = engine;
 	pthread_mutex_init(&server->lock, NULL);
+	pthread_mutex_init(&server->trace_lock, NULL);
 	tmem_shares_init(&server->shares);
 	code = check_options(options, &server->times, error);
 	if (code == 0 && tmem_events_init(&server->events) != 0)
@@ -143,6 +145,9 @@ int tmem_server_start(struct tmem_engine *engine, const char *state_path,
 
 void tmem_server_stop(struct tmem_server *server, uint32_t patience_ms)
 {
+	struct tmem_trace_status trace;
+
+	(void)tmem_server_trace_stop(server, &trace);
 	for (uint32_t i = 0; i < server->worker_count; i++)
 		tmem_worker_stop(&server->workers[i], patience_ms);
 	for (uint32_t i = 0; i < server->worker_count; i++)

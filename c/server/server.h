@@ -177,4 +177,33 @@ struct tmem_event {
  * TMEM_EVENT_LOST. */
 int tmem_server_next_event(struct tmem_server *server, uint32_t timeout_ms, struct tmem_event *ret);
 
+/* ---- the trace of operations (docs/trace.md) -------------------------------------------- */
+
+enum tmem_trace_flags { TMEM_TRACE_CONTENTS = 1 << 0 /* the pages that are put, too */ };
+
+struct tmem_trace_status {
+	uint32_t recording; /* zero: nothing is being recorded */
+	uint32_t flags;
+	uint32_t clients; /* seen so far */
+	int32_t code;     /* negative errno: nothing more is written; message says why */
+	uint64_t duration_ns;
+	uint64_t records; /* written to the file */
+	uint64_t dropped; /* not written: the disk was too slow, full, or at its limit */
+	uint64_t file_bytes;
+	char message[128];
+};
+
+/*
+ * Records what is served from now on in a new file at @path, of at most @max_bytes (0: any number).
+ * One recording at a time. 0, or a negative errno with @error filled in: -EEXIST the path is taken,
+ * -EBUSY there is a recording, else what the system says. Workers never wait for the disk.
+ */
+int tmem_server_trace_start(struct tmem_server *server, const char *path, uint32_t flags,
+			    uint64_t max_bytes, struct tmem_error *error);
+/* Ends it: what was served before this call is in the file, or counted as dropped. Waits for the
+ * disk. 0 with *@ret, or -ENOENT. tmem_server_stop does this, too. */
+int tmem_server_trace_stop(struct tmem_server *server, struct tmem_trace_status *ret);
+/* How far it is; all zero when there is none. */
+void tmem_server_trace_status(struct tmem_server *server, struct tmem_trace_status *ret);
+
 #endif

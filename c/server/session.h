@@ -8,8 +8,9 @@
  * another's is nothing that two threads do. Before the workers run, and in tests that have none,
  * the caller is that thread.
  *
- * LOCK ORDER: server (channels, sessions), shares, then one of: a session's, the state file's, the
- * events'. None is held while the engine is called or a socket is used.
+ * LOCK ORDER: that of starting and ending a trace, server (channels, sessions), shares, then one
+ * of: a session's, the state file's, the events'. None is held while the engine is called or a
+ * socket is used.
  */
 #ifndef TMEM_SESSION_H
 #define TMEM_SESSION_H
@@ -39,6 +40,11 @@ struct tmem_server {
 	struct tmem_shares shares;
 	struct tmem_worker *workers;
 	uint32_t worker_count;
+
+	_Atomic bool tracing;       /* workers have tracers */
+	pthread_mutex_t trace_lock; /* starting and ending a recording; no worker takes it */
+	struct tmem_recording *recording;
+	uint64_t trace_generation;
 
 	pthread_mutex_t lock; /* what follows */
 	struct tmem_session *sessions;
@@ -89,6 +95,9 @@ struct tmem_session {
 	uint64_t token_sent; /* the newest that the guest was sent */
 	struct tmem_event_rate rate;
 	bool has_unsent_bye;
+	uint64_t trace_generation; /* of the recording in which it has a number */
+	uint64_t trace_introduced; /* ... and its pools are known */
+	uint16_t trace_client;     /* that number */
 
 	pthread_mutex_t lock; /* held to write, and by other threads to read */
 	struct tmem_state_session durable;

@@ -16,6 +16,7 @@
 
 struct epoll_event;
 struct tmem_channel;
+struct tmem_tracer;
 
 /* What an epoll event points to. */
 enum tmem_watch { TMEM_WATCH_WAKE, TMEM_WATCH_LISTENER, TMEM_WATCH_SOCKET };
@@ -61,6 +62,7 @@ struct tmem_worker {
 	uint32_t event_room;
 	uint32_t sockets;
 	uint64_t served_requests;
+	struct tmem_tracer *tracer; /* NULL: nothing is recorded */
 
 	struct tmem_channel *channels;
 	bool has_ended_channel;

@@ -38,7 +38,7 @@ class Extension:
 HOST = Extension(
     module="tmem_host.native._engine",
     parts=("server", "engine", "wire"),
-    headers=["engine.h", "wire.h", "map.h", "server.h"],
+    headers=["engine.h", "wire.h", "map.h", "server.h", "trace_read.h"],
     libraries=["lz4", "zstd", "xxhash", "pthread"],
 )
 # No engine: a guest carries it.

@@ -26,6 +26,7 @@ from tmem_host.cli import (
     kernel,
     serve,
     top,
+    trace,
     vm,
 )
 from tmem_host.control import ControlError
@@ -45,6 +46,7 @@ COMMANDS = (
     image,
     doctor,
     arena,
+    trace,
     bench,
 )
 

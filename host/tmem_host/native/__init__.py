@@ -43,6 +43,7 @@ from tmem_host.native.errors import (
     ServerError,
     TmemError,
     TooManyPools,
+    TraceError,
     UnknownChannel,
     UnknownClient,
     UnknownPool,
@@ -57,12 +58,15 @@ from tmem_host.native.records import (
     Event,
     PoolInfo,
     Recovery,
+    ReplayReport,
     SessionInfo,
     ShrinkReport,
+    TraceStatus,
     Usage,
 )
 from tmem_host.native.scrubber import Scrubber
 from tmem_host.native.server import Server
+from tmem_host.native.trace import Operation, Trace, TraceClient, TraceOp
 
 __all__ = [
     "CLIENT_NAME_MAX_BYTES",
@@ -91,12 +95,14 @@ __all__ = [
     "FrozenError",
     "NoSession",
     "Oid",
+    "Operation",
     "Pool",
     "PoolError",
     "PoolFlags",
     "PoolInfo",
     "Put",
     "Recovery",
+    "ReplayReport",
     "Scrubber",
     "Server",
     "ServerError",
@@ -105,6 +111,11 @@ __all__ = [
     "ShrinkReport",
     "TmemError",
     "TooManyPools",
+    "Trace",
+    "TraceClient",
+    "TraceError",
+    "TraceOp",
+    "TraceStatus",
     "UnknownChannel",
     "UnknownClient",
     "UnknownPool",

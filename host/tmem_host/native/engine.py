@@ -231,6 +231,13 @@ class Engine:
         handle.close()
         self._servers.discard(handle)
 
+    # ---- for Trace -----------------------------------------------------------------------
+
+    def use(self, call: Callable[[tmem_engine], int]) -> int:
+        """What `call` returns; the engine stays open meanwhile."""
+        with self._handle as engine:
+            return call(engine)
+
     # ---- for Client ----------------------------------------------------------------------
 
     def hold(self, pointer: tmem_client) -> Handle[tmem_client]:

@@ -19,6 +19,7 @@ __all__ = [
     "ServerError",
     "TmemError",
     "TooManyPools",
+    "TraceError",
     "UnknownChannel",
     "UnknownClient",
     "UnknownPool",
@@ -39,6 +40,10 @@ class ServerError(TmemError):
 
 class UnknownChannel(ServerError):
     """There is no channel of this number."""
+
+
+class TraceError(TmemError):
+    """A trace could not be recorded, read or replayed."""
 
 
 class ClientError(TmemError):

@@ -2,7 +2,8 @@
 """What engine and server report, as dataclasses.
 
 Each class has the fields of one C struct, under the same names; what a field means is said at the
-struct, in c/engine/engine.h or c/server/server.h. STRUCTS pairs them, and a test compares the two.
+struct, in c/engine/engine.h, c/server/server.h or c/server/trace_read.h. STRUCTS pairs them, and
+a test compares the two.
 """
 
 import uuid
@@ -227,6 +228,41 @@ class Event:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStatus:
+    """How far the recording of a trace is."""
+
+    recording: bool
+    flags: int
+    clients: int
+    code: int
+    duration_ns: int
+    records: int
+    dropped: int
+    file_bytes: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """What came of the operations of a trace in an engine."""
+
+    gets: int
+    gets_hit: int
+    gets_hit_recorded: int
+    ahead_pages: int
+    puts: int
+    puts_done: int
+    puts_done_recorded: int
+    flushes: int
+    pool_operations: int
+    passed_over: int
+    made_up_pages: int
+    get_ns: int
+    put_ns: int
+    flush_ns: int
+
+
 STRUCTS: dict[type, str] = {
     Usage: "struct tmem_usage",
     ShrinkReport: "struct tmem_shrink_report",
@@ -238,6 +274,8 @@ STRUCTS: dict[type, str] = {
     ArenaReport: "struct tmem_arena_report",
     SessionInfo: "struct tmem_session_info",
     Event: "struct tmem_event",
+    TraceStatus: "struct tmem_trace_status",
+    ReplayReport: "struct tmem_replay_report",
 }
 
 

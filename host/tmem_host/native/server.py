@@ -15,7 +15,7 @@ from tmem_host.native import errors
 from tmem_host.native._engine import ffi, lib
 from tmem_host.native.abi import CLIENT_NAME_MAX_BYTES, EndReason
 from tmem_host.native.arena import encoded_path
-from tmem_host.native.records import Event, SessionInfo, record, text
+from tmem_host.native.records import Event, SessionInfo, TraceStatus, record, text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -226,6 +226,37 @@ class Server:
                 event = self.next_event(3600)
                 if event is not None:
                     yield event
+
+    # ---- the trace of operations ---------------------------------------------------------
+
+    def start_trace(
+        self, path: str | os.PathLike[str], *, contents: bool = False, max_bytes: int = 0
+    ) -> None:
+        """Records what is served from now on in a new file of at most `max_bytes` (0: any number),
+        with the pages that are put if `contents`. TraceError: the path is taken, there is a
+        recording already, or the system refuses."""
+        flags = lib.TMEM_TRACE_CONTENTS if contents else 0
+        error = ffi.new("struct tmem_error *")
+        with self._handle as server:
+            code = lib.tmem_server_trace_start(server, encoded_path(path), flags, max_bytes, error)
+        if code:
+            raise errors.TraceError(text(error.message), errno=-code)
+
+    def stop_trace(self) -> TraceStatus:
+        """Ends the recording once all of it is written. TraceError: there is none."""
+        status = ffi.new("struct tmem_trace_status *")
+        with self._handle as server:
+            code = lib.tmem_server_trace_stop(server, status)
+        if code:
+            raise errors.TraceError("no trace is being recorded", errno=-code)
+        return record(TraceStatus, status)
+
+    def trace_status(self) -> TraceStatus:
+        """How far the recording is; `recording` is false when there is none."""
+        status = ffi.new("struct tmem_trace_status *")
+        with self._handle as server:
+            lib.tmem_server_trace_status(server, status)
+        return record(TraceStatus, status)
 
     # --------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[bool, str]] = {
     "client-added": (False, "an operator added a client"),
     "client-removed": (False, "an operator removed a client"),
     "client-lost": (False, "an operator declared a client's pages lost"),
+    "trace": (False, "the recording of a trace began or ended"),
     "set": (False, "settings of a client were changed"),
     "flush": (False, "ephemeral pages of a client were evicted by an operator"),
     "auth-all": (False, "the right of every client to share was given or taken"),

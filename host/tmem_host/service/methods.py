@@ -24,6 +24,7 @@ from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.dispatch import method
 from tmem_host.service.journal import Journal, Tell
 from tmem_host.service.libvirt_link import LibvirtLink
+from tmem_host.service.recording import Recording
 from tmem_host.service.views import as_map, client_line, client_whole
 
 
@@ -49,6 +50,7 @@ class Methods:
         self._tell = tell
         self._about = about
         self._started = time.monotonic()
+        self._recording = Recording(server, tell)
 
     # ---- the service ---------------------------------------------------------------------
 
@@ -222,6 +224,34 @@ class Methods:
         self._engine.shared_auth_all = allow
         self._tell("auth-all", "allowed" if allow else "ended", None)
         return allow
+
+    # ---- the trace of operations ---------------------------------------------------------
+
+    @method("trace.start")
+    def trace_start(
+        self,
+        path: str,
+        contents: bool = False,
+        max_bytes: int = 0,
+        keep_seconds: int | None = None,
+    ) -> bool:
+        """Records every operation in a new file of the service's, of at most so many bytes (0: any
+        number), with the pages that are put if `contents`. With `keep_seconds`, ends by itself when
+        trace.status is not asked for so long."""
+        if not path.startswith("/"):
+            raise CallRefused(f"{path!r} is not an absolute path", "usage")
+        self._recording.start(path, contents, max_bytes, keep_seconds)
+        return True
+
+    @method("trace.stop")
+    def trace_stop(self) -> dict[str, Any]:
+        """Ends the recording; what was written and what was dropped."""
+        return as_map(self._recording.stop())
+
+    @method("trace.status")
+    def trace_status(self) -> dict[str, Any]:
+        """How far the recording is."""
+        return as_map(self._recording.status())
 
     # ---- machines ------------------------------------------------------------------------
 
