@@ -46,6 +46,6 @@ SHIM = Extension(
     module="tmem_shim._shim",
     parts=("shim", "wire"),
     headers=["user/transport.h", "wire.h"],
-    libraries=["xxhash", "pthread"],
+    libraries=["pthread"],
 )
 PARTS = {part: _glob(f"c/{part}/**/*.c") for part in dict.fromkeys((*HOST.parts, *SHIM.parts))}

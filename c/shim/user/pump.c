@@ -70,10 +70,8 @@ static void lost(struct tmem_transport *transport, int code)
 	drop_segments(transport);
 	transport->fill_ns = UINT64_MAX;
 	tmem_shim_closed(transport->shim);
-	if (code == -ENOTCONN && transport->stream.port) {
-		transport->look_ns = tmem_platform_now_ns() + LOOK_MS * NS_PER_MS;
+	if (code == -ENOTCONN && transport->stream.port)
 		return;
-	}
 	tmem_stream_close(&transport->stream);
 	schedule_retry(transport);
 }
@@ -94,7 +92,6 @@ static void open_stream(struct tmem_transport *transport)
 		host_came(transport);
 	} else {
 		transport->info.error = -ENOTCONN;
-		transport->look_ns = tmem_platform_now_ns() + LOOK_MS * NS_PER_MS;
 	}
 }
 
@@ -254,14 +251,16 @@ static void rest(struct tmem_transport *transport, uint64_t due_ns)
 static uint64_t on_time(struct tmem_transport *transport)
 {
 	uint64_t now_ns = tmem_platform_now_ns();
-	bool away = transport->stream.fd >= 0 && !transport->stream.up;
+	bool port = transport->stream.fd >= 0 && transport->stream.port;
 	uint64_t due_ns;
 
-	if (transport->stream.fd < 0 && now_ns >= transport->retry_ns)
+	if (transport->stream.fd < 0 && now_ns >= transport->retry_ns) {
 		open_stream(transport);
-	else if (away && now_ns >= transport->look_ns) {
+	} else if (port && now_ns >= transport->look_ns) {
+		bool was_up = transport->stream.up;
+
 		transport->look_ns = now_ns + LOOK_MS * NS_PER_MS;
-		stream_changed(transport, tmem_stream_look(&transport->stream), false);
+		stream_changed(transport, tmem_stream_look(&transport->stream), was_up);
 	}
 	if (now_ns >= transport->fill_ns && !transport->written_bytes) {
 		struct tmem_shim_info info;
@@ -276,7 +275,7 @@ static uint64_t on_time(struct tmem_transport *transport)
 		begin_anew(transport);
 	if (transport->stream.fd < 0 && transport->retry_ns < due_ns)
 		due_ns = transport->retry_ns;
-	if (transport->stream.fd >= 0 && !transport->stream.up && transport->look_ns < due_ns)
+	if (transport->stream.fd >= 0 && transport->stream.port && transport->look_ns < due_ns)
 		due_ns = transport->look_ns;
 	return transport->fill_ns < due_ns ? transport->fill_ns : due_ns;
 }

@@ -59,7 +59,7 @@ struct tmem_transport {
 	bool nothing_left;      /* the shim had nothing to send when it was asked last */
 	uint32_t retry_ms;      /* the pause before the next attempt; 0: the stream was good */
 	uint64_t retry_ns;      /* when to open it */
-	uint64_t look_ns;       /* when to look by itself whether the host is at its port */
+	uint64_t look_ns;       /* when to look by itself at a port */
 	uint64_t fill_ns;       /* when to send filler, if there is no session by then */
 	uint64_t filler_bytes;  /* zeros to be written before anything else */
 	uint64_t written_bytes; /* of the first segment */

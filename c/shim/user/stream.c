@@ -122,8 +122,9 @@ int tmem_stream_look(struct tmem_stream *stream)
 {
 	struct pollfd now = {.fd = stream->fd, .events = POLLIN | POLLOUT};
 
-	if (poll(&now, 1, 0) < 0)
-		return errno == EINTR ? 0 : -errno;
+	while (poll(&now, 1, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
 	/* These bits have the same values for poll and epoll. */
 	return tmem_stream_event(stream, (uint32_t)now.revents);
 }
