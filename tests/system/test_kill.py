@@ -46,6 +46,8 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_old_is_read(host: Hos
     cluster = Cluster(UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"))
     with ExitStack() as stack:
         shims = [stack.enter_context(Shim(path, config=CONFIG)) for path in host.sockets]
+        for shim in shims:
+            shim.wait(60)
         keeper = Keeper("keeper", shims[0], 1)
         swapper = Swapper("swapper", shims[1], 2)
         nodes = [Node(f"node {seed}", shims[seed - 1], seed, cluster) for seed in (3, 4)]

@@ -106,6 +106,8 @@ class Swapper(User):
     def __init__(self, name: str, shim: Shim, seed: int) -> None:
         super().__init__(name, shim, seed)
         self.area = SwapArea(shim, 0, SLOTS)
+        while not self.area.store(0, contents(seed, 0, 0)):
+            pass  # until the host has made the pool
         self.kept: dict[int, int] = {}
         self.version = 0
 
