@@ -2,7 +2,6 @@
 """What a trace of operations tells (docs/trace.md)."""
 
 from tmem_host.trace.reuse import Distances
-from tmem_host.trace.seeds import seeds
 from tmem_host.trace.stats import Stats, measure
 
-__all__ = ["Distances", "Stats", "measure", "seeds"]
+__all__ = ["Distances", "Stats", "measure"]
