@@ -83,6 +83,7 @@ def test_wrong_arguments_do_nothing(host: Host) -> None:
 def test_a_pool_that_is_not_there(host: Host) -> None:
     shim = host.shim()
     pool = shim.new_pool()
+    pool.wait_ready()
     pool.destroy()
     shim.stat()  # answered after it
     for call in (
