@@ -227,10 +227,10 @@ static bool answer(struct tmem_shim *shim, uint64_t position, const struct tmem_
 			tmem_pool_left(shim, pool, reply->status);
 		break;
 	case TMEM_OP_ECHO:
-		if (entry->index)
+		if (!entry->index && shim->token)
+			shim->echo_ns = 0; /* the first one: nothing counts before it is back */
+		else if (reply->status == TMEM_DONE)
 			shim->confirmed = entry->index;
-		else if (shim->token) /* the first one: nothing counts before it is back */
-			shim->echo_ns = 0;
 		break;
 	case TMEM_OP_STAT:
 		answer_stat(shim, entry, reply, payload);

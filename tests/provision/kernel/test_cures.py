@@ -67,7 +67,7 @@ umount /mnt
 
 
 def _throttled(folder: Path) -> str:
-    """ext4 with a file, on a disk to which writing the file takes some seconds."""
+    """ext4 with a file, on a disk to which writing the file takes twenty seconds."""
     (folder / "files").mkdir()
     (folder / "files/file").write_bytes(b"0" * FILE_BYTES)
     path = folder / "ext4.img"
@@ -76,7 +76,7 @@ def _throttled(folder: Path) -> str:
     # with smaller blocks ext4 asks cleancache for nothing
     make = ["mkfs.ext4", "-q", "-b", "4096", "-d", f"{folder}/files", str(path)]
     subprocess.run(make, check=True)
-    return f"{path},throttling.bps-write={FILE_BYTES // 6}"
+    return f"{path},throttling.bps-write={FILE_BYTES // 20}"
 
 
 @pytest.fixture(scope="module")
