@@ -11,7 +11,8 @@ import pytest
 
 from tests.provision.vm.skips import needs_libvirt, needs_qemu
 from tests.service.conftest import Live
-from tmem_host.control import CallRefused
+from tmem_host.control import CallRefused, Connection
+from tmem_host.control.rpc import Response
 
 
 @pytest.fixture
@@ -64,6 +65,24 @@ def test_what_goes_wrong_there_is_said_here(host: Live) -> None:
     assert "guest" in create(host, status=1)
     assert "not running" in vm(host, "stop", "guest", status=1)
     assert host.call("service.info")["libvirt"]["uri"] == "qemu:///embed"
+
+
+def test_an_interrupted_create_leaves_nothing(host: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the service makes it; it is made, and removed again."""
+    wait, calls = Connection._response, []
+
+    def interrupted(self: Connection, request_id: int) -> Response:
+        calls.append(request_id)
+        # of the connection that makes the machine, the first answer
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return wait(self, request_id)
+
+    monkeypatch.setattr(Connection, "_response", interrupted)
+    assert "interrupted" in create(host, status=130)
+    monkeypatch.undo()
+    monkeypatch.setenv("TMEM_SOCKET", str(host.socket))
+    assert [info["name"] for info in host.call("vm.call", name="vms", arguments={})] == []
 
 
 def test_a_machine_outlives_the_service(host: Live) -> None:

@@ -24,6 +24,7 @@ class Connection:
         self._decoder = Decoder()
         self._received: list[Message] = []
         self._ids = itertools.count(1)
+        self._unanswered: int | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(os.fspath(path))
@@ -56,18 +57,22 @@ class Connection:
             self._socket.sendall(request.pack())
         except OSError as error:
             raise ControlError(f"the service at {self.path} has gone: {error.strerror}") from None
-        kept: list[Message] = []
-        while True:
-            message = self._next()
-            if isinstance(message, Response) and message.id == request.id:
-                break
-            kept.append(message)
-        self._received = kept + self._received
+        self._unanswered = request.id
+        message = self._response(request.id)
+        self._unanswered = None
         if message.error is not None:
             raise CallRefused(
                 str(message.error.get("message")), str(message.error.get("code", "failed"))
             )
         return message.result
+
+    def interrupted_call_succeeded(self) -> bool:
+        """What became of a call whose answer an interrupt kept from being waited for: waits for it.
+        False when there is none."""
+        if self._unanswered is None:
+            return False
+        request_id, self._unanswered = self._unanswered, None
+        return self._response(request_id).error is None
 
     def notifications(self) -> Iterator[Notification]:
         """What the service tells, for as long as it does. ControlError when it has gone."""
@@ -75,6 +80,15 @@ class Connection:
             message = self._next()
             if isinstance(message, Notification):
                 yield message
+
+    def _response(self, request_id: int) -> Response:
+        kept: list[Message] = []
+        while True:
+            message = self._next()
+            if isinstance(message, Response) and message.id == request_id:
+                self._received = kept + self._received
+                return message
+            kept.append(message)
 
     def _next(self) -> Message:
         while not self._received:

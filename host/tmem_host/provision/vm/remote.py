@@ -19,8 +19,11 @@ from tmem_host.control.codec import BadValue, decode, encode
 from tmem_host.provision.progress import Progress
 from tmem_host.provision.vm import errors
 from tmem_host.provision.vm.connection import EMBED, choose_places, choose_uri
+from tmem_host.provision.vm.info import VmInfo
 from tmem_host.provision.vm.places import Places
-from tmem_host.provision.vm.provisioner import Provisioner
+from tmem_host.provision.vm.provisioner import BOOT_LIMIT_S, Provisioner
+from tmem_host.provision.vm.spec import VmSpec
+from tmem_host.provision.vm.stopping import undisturbed
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -43,6 +46,9 @@ def _remote(
         return found
 
     return call
+
+
+_create = _remote(Provisioner.create)
 
 
 class RemoteProvisioner(Provisioner):
@@ -78,12 +84,28 @@ class RemoteProvisioner(Provisioner):
         except CallRefused as refused:
             raise _error(refused) from None
 
+    def create(
+        self,
+        spec: VmSpec,
+        *,
+        start: bool = True,
+        wait: bool = True,
+        boot_limit_s: float = BOOT_LIMIT_S,
+    ) -> VmInfo:
+        """As there; who interrupts it leaves nothing behind here either."""
+        try:
+            return _create(self, spec, start=start, wait=wait, boot_limit_s=boot_limit_s)
+        except KeyboardInterrupt:
+            with undisturbed():
+                if self._service is not None and self._service.interrupted_call_succeeded():
+                    self._remove(spec.name)
+            raise
+
     alive = _remote(Provisioner.alive)
     name_of = _remote(Provisioner.name_of)
     vms = _remote(Provisioner.vms)
     info = _remote(Provisioner.info)
     qemu_pid = _remote(Provisioner.qemu_pid)
-    create = _remote(Provisioner.create)
     start = _remote(Provisioner.start)
     stop = _remote(Provisioner.stop)
     destroy = _remote(Provisioner.destroy)
@@ -100,9 +122,9 @@ class RemoteProvisioner(Provisioner):
 
 
 # What a service does for its clients.
-METHODS = frozenset(
+METHODS = {"create"} | {
     name for name, member in vars(RemoteProvisioner).items() if hasattr(member, "__wrapped__")
-)
+}
 
 
 def serve_call(provisioner: Provisioner, name: str, arguments: dict[str, Any]) -> Any:
