@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import random
 import struct
@@ -24,7 +25,7 @@ def contents(owner: int, place: int, version: int) -> bytes:
     return struct.pack("<QII", version, place, owner) * (PAGE_BYTES // 16)
 
 
-class User(threading.Thread):
+class User(threading.Thread, abc.ABC):
     """Takes steps until it is told to stop, or one of them fails."""
 
     def __init__(self, name: str, shim: Shim, seed: int) -> None:
@@ -45,8 +46,9 @@ class User(threading.Thread):
         except BaseException as error:
             self.failure = error
 
+    @abc.abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """Does one thing, and compares what it is answered with what it may be."""
 
     def stop(self) -> None:
         """Returns once it has stopped."""

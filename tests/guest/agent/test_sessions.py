@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Either side goes away and comes back, in the middle of anything."""
 
+import contextlib
 import io
 import os
 import socket
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from tests.guest.agent.conftest import GuestPort
 from tests.guest.agent.processes import ends, pid_in
+from tmem_guest.agent import PortGone, Server
 from tmem_host.provision.agent import Agent, AgentLost, AgentUnreachable
 from tmem_shim import agent_protocol as protocol
 from tmem_shim.agent_protocol import FILLER, encode
@@ -223,3 +226,25 @@ def test_a_request_that_this_agent_does_not_know(agent: Agent) -> None:
         with pytest.raises(Exception, match=text):
             agent._call(method, arguments, doing="was asked")
     assert agent.ping()
+
+
+def test_a_job_that_ended_with_the_port_is_not_waited_for() -> None:
+    """Nothing would come any more that could end the wait."""
+    host, guest = socket.socketpair()
+    server = Server(guest.fileno(), lambda: None)
+    job = Mock(done=False)
+    server._leftovers.append(job)
+
+    def serve() -> None:
+        with contextlib.suppress(PortGone):
+            server.run()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert host.recv(1)
+    time.sleep(0.3)  # it waits for something to happen now: both at once
+    job.done = True
+    host.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    guest.close()
