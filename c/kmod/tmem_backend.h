@@ -9,16 +9,19 @@
  *
  *   - every function is called between tmem_backend_register and the return of
  *     tmem_backend_unregister, and none is under way when that returns;
- *   - a pool number is used in calls only after new_pool has returned it. Atomic calls may still
- *     come while destroy_pool of it is under way, or later: the backend drops them. flush_object may
- *     come then, too, and waits there until the pool has been left (S2);
- *   - destroy_pool is called once for each pool;
+ *   - a pool number is used in calls only after new_pool has returned it;
+ *   - destroy_pool is called once for each pool, when no get, put or flush_page of it is under way
+ *     or will come. flush_object may come all the same, until destroy_pool has returned and a
+ * little later: it waits there until the pool has been left (S2);
  *   - pages of compound pages never come (F6); load and flush_slot only of slots that this backend
  *     has stored.
  *
+ * The first argument of every function is the backend's context: the guest's kernel has one
+ * backend, a test in user space one for each guest.
+ *
  * Contexts, as in c/shim/shim.h. *Atomic*: interrupts off, in reclaim, under locks of the mm: never
- * sleeps, never allocates. *Task*: may sleep; allocates nothing unless it says so, as it may be what
- * reclaim waits for (F4).
+ * sleeps, never allocates. *Task*: may sleep; allocates nothing unless it says so, as it may be
+ * what reclaim waits for (F4).
  */
 #ifndef TMEM_BACKEND_H
 #define TMEM_BACKEND_H
@@ -30,37 +33,42 @@ struct page;
 
 struct tmem_backend {
 	const char *name;     /* for logs */
-	struct module *owner; /* held while registered */
+	struct module *owner; /* held while registered; NULL in user space */
+	void *context;
 
 	/* Atomic. A new pool of a mount; @uuid: 16 bytes for a shared pool, else NULL. @was_member:
 	 * this mount has been a member of the shared pool before, through whatever backend (R-a).
-	 * Its number (>= 0) or a negative errno: the mount then has no pool, and is tried again when
-	 * another pool goes. */
-	int (*new_pool)(const uint8_t *uuid, bool was_member);
+	 * Its number (>= 0) or a negative errno: the mount then has no pool, and is tried again
+	 * when another pool goes. */
+	int (*new_pool)(void *context, const uint8_t *uuid, bool was_member);
 	/* Task. Destroys a private pool, leaves a shared one and waits until it is empty for
 	 * everyone, or given up (R). */
-	void (*destroy_pool)(int pool);
+	void (*destroy_pool)(void *context, int pool);
 
 	/* Task, the page locked. 0: the page is filled. Else it is as it was. */
-	int (*get)(int pool, const struct tmem_oid *oid, uint64_t index, struct page *page);
+	int (*get)(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
+		   struct page *page);
 	/* Atomic, the page locked. */
-	void (*put)(int pool, const struct tmem_oid *oid, uint64_t index, struct page *page);
+	void (*put)(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
+		    struct page *page);
 	/* Atomic. */
-	void (*flush_page)(int pool, const struct tmem_oid *oid, uint64_t index);
+	void (*flush_page)(void *context, int pool, const struct tmem_oid *oid, uint64_t index);
 	/* Task. Of a shared pool it returns when no guest gets anything older any more (M). */
-	void (*flush_object)(int pool, const struct tmem_oid *oid);
+	void (*flush_object)(void *context, int pool, const struct tmem_oid *oid);
 
 	/* Task; allocates. Swap area @type (0 .. 31) has @pages slots: 0 or a negative errno, then
 	 * nothing is stored to it through this backend. */
-	int (*area_new)(unsigned int type, uint64_t pages);
-	/* Task, the page locked. 0: the host has the page (O). Else it does not, and nothing older. */
-	int (*store)(unsigned int type, uint64_t offset, struct page *page);
-	/* Task, the page locked. 0, or it does not return (F2). */
-	int (*load)(unsigned int type, uint64_t offset, struct page *page);
+	int (*area_new)(void *context, unsigned int type, uint64_t pages);
+	/* Task, the page locked. 0: the host has the page (O). Else it does not, and nothing older.
+	 */
+	int (*store)(void *context, unsigned int type, uint64_t offset, struct page *page);
+	/* Task, the page locked. 0, or it does not return (F2: what comes back else is a panic). */
+	int (*load)(void *context, unsigned int type, uint64_t offset, struct page *page);
 	/* Atomic. */
-	void (*flush_slot)(unsigned int type, uint64_t offset);
-	/* Task. The area is gone, with all that it has stored. */
-	void (*area_gone)(unsigned int type);
+	void (*flush_slot)(void *context, unsigned int type, uint64_t offset);
+	/* Task. The area is gone, with all that it has stored; a flush_slot that was late is
+	 * dropped. */
+	void (*area_gone)(void *context, unsigned int type);
 };
 
 /*
