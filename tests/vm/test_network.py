@@ -2,7 +2,7 @@
 """Networks between guests."""
 
 from tests.vm.conftest import MakeVm
-from tests.vm.guest import addresses
+from tmem_host.provision.vm.running import addresses
 
 
 def test_three_guests_reach_each_other_and_nobody_else(make_vm: MakeVm) -> None:

@@ -30,6 +30,7 @@ from tmem_host.cli import (
     vm,
 )
 from tmem_host.control import ControlError
+from tmem_host.experiment.errors import ExperimentError
 from tmem_host.native import TmemError
 from tmem_host.provision import ProvisionError
 from tmem_host.service.settings import ConfigError
@@ -81,7 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
-    except (TmemError, BenchError, ConfigError, ControlError, ProvisionError) as error:
+    except (
+        TmemError,
+        BenchError,
+        ConfigError,
+        ControlError,
+        ExperimentError,
+        ProvisionError,
+    ) as error:
         print(f"tmem: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ def make_disks(spec: VmSpec, places: VmPlaces) -> None:
     if spec.base is not None:
         check_file(spec.base)
         _make_sparse(places.overlay, spec.overlay_bytes)
-        _run("e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "overlay", str(places.overlay))
+        run_tool("e2fsprogs", "mkfs.ext4", "-q", "-F", "-L", "overlay", str(places.overlay))
 
 
 def require_space(directory: Path, bytes_: int) -> None:
@@ -63,7 +63,7 @@ def _make(disk: Disk, places: VmPlaces) -> None:
     if disk.format is DiskFormat.RAW:
         _make_sparse(path, disk.size_bytes)
     else:
-        _run(
+        run_tool(
             "qemu-utils", "qemu-img", "create", "-q", "-f", "qcow2", str(path), str(disk.size_bytes)
         )
 
@@ -76,15 +76,23 @@ def _make_sparse(path: Path, bytes_: int) -> None:
         raise VmError(f"cannot make the disk {path}: {error.strerror}") from error
 
 
-def _run(package: str, *command: str) -> None:
+def run_tool(package: str, *command: str, stdin: str | None = None) -> str:
+    """What a program prints; VmError if it fails, or if `package`, which has it, is missing."""
     # /usr/sbin is not on everybody's path
     environment = os.environ | {"PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
         raise VmError(f"{command[0]} is not installed; run: apt-get install {package}")
     done = subprocess.run(
-        [program, *command[1:]], capture_output=True, text=True, env=environment, check=False
+        [program, *command[1:]],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     if done.returncode != 0:
         complaint = " ".join(done.stderr.split()) or f"status {done.returncode}"
         raise VmError(f"{command[0]} failed: {complaint}")
+    return done.stdout

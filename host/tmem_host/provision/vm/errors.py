@@ -50,6 +50,10 @@ class Refused(VmError):
     """What was asked would lose pages that the guest believes to be swapped out."""
 
 
+class CommandFailed(VmError):
+    """A command in a guest did not succeed."""
+
+
 class GuestFailed(VmError):
     """A guest did not come up, or did not stay up. `log` is its serial log, if it wrote one."""
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An OCFS2 cluster of guests: one shared disk, the kernel's own cluster stack, no daemons."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from tmem_host.provision.vm.disks import run_tool
+from tmem_host.provision.vm.errors import VmError
+from tmem_host.provision.vm.running import RunningGuest, addresses
+
+CLUSTER = "tmem"
+MODULES = ("ocfs2", "ocfs2_stack_o2cb")
+MOUNT_POINT = "/mnt/shared"
+NODES_MAX = 8
+_PORT = 7777
+
+
+def make_file_system(path: Path, nodes: int) -> UUID:
+    """Makes an OCFS2 on a disk's file, for so many nodes; its uuid. VmError."""
+    run_tool(
+        "ocfs2-tools",
+        *("mkfs.ocfs2", "-q", "-b", "4K", "-C", "4K", "-N", str(nodes)),
+        *("--cluster-stack=o2cb", f"--cluster-name={CLUSTER}", "-F", str(path)),
+        stdin="y\n",
+    )
+    found = run_tool("util-linux", "blkid", "-p", "-o", "value", "-s", "UUID", str(path)).strip()
+    try:
+        return UUID(found)
+    except ValueError:
+        raise VmError(f"mkfs.ocfs2 left no file system with a uuid on {path}") from None
+
+
+def start_cluster(guests: Sequence[RunningGuest]) -> None:
+    """Tells each guest of all nodes; they are on one network. VmError."""
+    nodes = list(zip(guests, addresses(guests), strict=True))
+    for local in guests:
+        lines = []
+        for number, (guest, address) in enumerate(nodes):
+            folder = f"/sys/kernel/config/cluster/{CLUSTER}/node/{guest.name}"
+            lines += [
+                # the kernel takes them in this order alone
+                f"mkdir -p {folder}",
+                f"echo {_PORT} > {folder}/ipv4_port",
+                f"echo {address} > {folder}/ipv4_address",
+                f"echo {number} > {folder}/num",
+            ]
+            if guest is local:
+                lines.append(f"echo 1 > {folder}/local")
+        lines.append("which ocfs2_hb_ctl > /proc/sys/fs/ocfs2/nm/hb_ctl_path")
+        local.shell("\n".join(lines))
+
+
+def mount(guest: RunningGuest, disk: str, options: str = "noatime") -> None:
+    """Mounts the shared disk of that serial number; VmError."""
+    guest.shell(
+        f"mkdir -p {MOUNT_POINT}; mount.ocfs2 -o {options} /dev/disk/by-serial/{disk} {MOUNT_POINT}"
+    )
