@@ -3,7 +3,7 @@
 #   make setup       everything a fresh Debian 12 machine lacks: packages, .venv, the C build
 #   make test        every check there is
 #   make test-fast   what to run before every commit
-#   make kernel      the kernels of the guests: minutes at first, then they are in the user's cache
+#   make kernel      kernels and modules of the guests: minutes at first, then they are in the user's cache
 #   make model       the protocol's models
 #   make bench       what operations cost; BENCH=service: over a socket. BENCH_ARGS: arguments of the command
 #   make format      formats C and Python
@@ -105,6 +105,7 @@ kernel: setup
 	$(call heading,kernels of the guests)
 	@$(BIN)/tmem kernel build --jobs $(JOBS)
 	@$(BIN)/tmem kernel build --jobs $(JOBS) --unpatched
+	@$(BIN)/tmem kernel modules --jobs $(JOBS)
 
 bench: setup
 	@$(BIN)/tmem bench $(BENCH) $(BENCH_ARGS)

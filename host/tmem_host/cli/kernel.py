@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""tmem kernel: builds the guest kernel, lists and removes what was built."""
+"""tmem kernel: builds the guest kernel and its modules, lists and removes what was built."""
 
 import argparse
 import json
@@ -8,13 +8,24 @@ from pathlib import Path
 
 from tmem_host.cli.output import count, table
 from tmem_host.cli.stopping import sigterm_interrupts
-from tmem_host.provision.kernel import Kernel, build, kernel_cache
+from tmem_host.provision import ProvisionError
+from tmem_host.provision.cache import Cache
+from tmem_host.provision.kernel import (
+    Kernel,
+    Modules,
+    build,
+    build_modules,
+    kernel_cache,
+    module_sources,
+    modules_key,
+)
 from tmem_host.provision.kernel.build import current_hashes
+from tmem_host.provision.paths import source_root
 from tmem_host.provision.progress import progress_on
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `tmem kernel build`, `tmem kernel list` and `tmem kernel clean`."""
+    """Adds `tmem kernel build`, `modules`, `list` and `clean`."""
     kernel = commands.add_parser(
         "kernel",
         help="build the kernel of the guests",
@@ -40,18 +51,34 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     builder.add_argument("--json", action="store_true", help="print one JSON object")
     builder.set_defaults(run=run_build)
 
+    modules = verbs.add_parser(
+        "modules",
+        help="build the project's modules for the kernels in the cache",
+        description="Builds the project's modules for the kernels in the cache, unless they are in"
+        " it too, and says where they are. An image build does so by itself.",
+        epilog="Exit status: 0, or 1 if they cannot be built.",
+    )
+    modules.add_argument(
+        "--jobs", metavar="N", type=_jobs, help="at a time (default: one for each processor)"
+    )
+    modules.add_argument("--json", action="store_true", help="print one JSON object a line")
+    modules.set_defaults(run=run_modules)
+
     lister = verbs.add_parser("list", help="list the kernels in the cache")
     lister.add_argument("--json", action="store_true", help="print one JSON object a line")
     lister.set_defaults(run=run_list)
 
     cleaner = verbs.add_parser(
         "clean",
-        help="remove kernels that are out of date",
-        description="Removes what interrupted builds left, and kernels that the present"
-        " configuration and patches would not yield from Debian's source.",
+        help="remove kernels and modules that are out of date",
+        description="Removes what interrupted builds left, kernels that the present configuration"
+        " and patches would not yield from Debian's source, and modules that the present source"
+        " would not yield for the kernels that stay.",
     )
     cleaner.add_argument(
-        "--all", action="store_true", help="all kernels, downloaded sources and compiled objects"
+        "--all",
+        action="store_true",
+        help="all kernels and modules, downloaded sources and compiled objects",
     )
     cleaner.set_defaults(run=run_clean)
 
@@ -78,6 +105,26 @@ def run_build(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_modules(options: argparse.Namespace) -> int:
+    """Builds the modules for each kernel; ProvisionError if it cannot."""
+    sigterm_interrupts()
+    progress = progress_on(sys.stderr)
+    sources = module_sources(source_root())
+    kernels = kernel_cache().kernels()
+    if not kernels:
+        raise ProvisionError("no kernel is in the cache; run `tmem kernel build` first")
+    built = [
+        (kernel, build_modules(kernel, sources, jobs=options.jobs, progress=progress))
+        for kernel in kernels
+    ]
+    for kernel, modules in built:
+        if options.json:
+            print(json.dumps(_module_facts(kernel, modules)))
+        else:
+            print(*modules.files, sep="\n")
+    return 0
+
+
 def run_list(options: argparse.Namespace) -> int:
     """Lists the cache."""
     kernels = kernel_cache().kernels()
@@ -94,16 +141,34 @@ def run_list(options: argparse.Namespace) -> int:
 def run_clean(options: argparse.Namespace) -> int:
     """Removes what is out of date, or everything."""
     cache = kernel_cache()
+    kernels = _remove(cache, set() if options.all else current_hashes(cache))
+    current: set[str] = set()
+    if not options.all:
+        sources = module_sources(source_root())
+        current = {modules_key(kernel, sources) for kernel in cache.kernels()}
+    modules = _remove(cache.modules, current)
+    if options.all:
+        cache.remove_inputs()
+    print(f"{count(kernels, 'kernel')} and {count(modules, 'build')} of modules removed")
+    return 0
+
+
+def _remove(cache: Cache, kept: set[str]) -> int:
     removed = 0
-    for hash_ in sorted(cache.hashes() - (set() if options.all else current_hashes(cache))):
+    for hash_ in sorted(cache.hashes() - kept):
         if cache.remove(hash_):
             removed += 1
         else:
             print(f"{hash_[:8]} is being built and stays", file=sys.stderr)
-    if options.all:
-        cache.remove_inputs()
-    print(f"{count(removed, 'kernel')} removed")
-    return 0
+    return removed
+
+
+def _module_facts(kernel: Kernel, modules: Modules) -> dict[str, object]:
+    return {
+        "version": kernel.version,
+        "hash": modules.hash,
+        "modules": {path.stem: str(path) for path in modules.files},
+    }
 
 
 def _facts(kernel: Kernel) -> dict[str, object]:

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.provision.tiny_build import TinyBuild
 from tmem_host.provision.image import Image, ImageCache, build, image_cache
 from tmem_host.provision.image import root as root_module
 from tmem_host.provision.image.cache import Root
 from tmem_host.provision.kernel import Kernel, KernelCache, find, kernel_cache
 from tmem_host.provision.paths import source_root
 
-PARTS = ("vm-configs/image", "guest", "shim")
+PARTS = ("vm-configs/image", "guest", "shim", "c")
+MODULES = ("tmem_hooks", "tmem_transport")
 
 
 @pytest.fixture
@@ -40,8 +42,8 @@ def tiny_root(cache: ImageCache, tmp_path: Path) -> Root:
 
 
 @pytest.fixture
-def make_kernel(cache: ImageCache) -> Callable[[str], Kernel]:
-    """Adds a kernel of the given version, with one module, to the cache."""
+def make_kernel(cache: ImageCache, tmp_path: Path) -> Callable[[str], Kernel]:
+    """Adds a kernel of the given version, with one module and a build folder, to the cache."""
     kernels: KernelCache = kernel_cache()
 
     def make(version: str) -> Kernel:
@@ -49,7 +51,8 @@ def make_kernel(cache: ImageCache) -> Callable[[str], Kernel]:
         modules = staged / "modules/lib/modules" / version
         modules.mkdir(parents=True)
         (modules / "modules.dep").touch()
-        (modules / "module.ko").write_text(f"a module of {version}")
+        (modules / "module.txt").write_text(f"a module of {version}")
+        TinyBuild(staged / "build", tmp_path / "notes", MODULES)
         hash_ = f"hash-of-{version}"
         place = kernels.place(hash_)
         return kernels.add(staged, Kernel(place, hash_, version, True, False, "nothing", ()))

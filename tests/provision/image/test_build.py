@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.provision.image.conftest import contents, listing
+from tests.provision.image.conftest import MODULES, contents, listing
 from tmem_host.provision import ProvisionError
 from tmem_host.provision.image import ImageCache, build, image_cache, is_current, project
 from tmem_host.provision.image import root as root_module
@@ -38,8 +38,12 @@ def test_an_image(tiny_root: Root, make_kernel: MakeKernel) -> None:
         mode = "-rwxr-xr-x" if os.access(file.source, os.X_OK) else "-rw-r--r--"
         assert found[f"/tmem/{file.target}"].startswith(mode)
     for version in ("5.10.1", "5.10.2"):
-        path = f"tmem/modules/{version}/module.ko"
-        assert contents(image.path, path) == f"a module of {version}"
+        folder = f"tmem/modules/{version}"
+        assert contents(image.path, f"{folder}/module.txt") == f"a module of {version}"
+        # the project's own, where modprobe finds them
+        for name in MODULES:
+            assert f"/{folder}/extra/{name}.ko" in found
+            assert f"extra/{name}.ko:" in contents(image.path, f"{folder}/modules.dep")
     assert image.kernels == ("5.10.1", "5.10.2")
     assert {attributes.split()[1] for attributes in found.values()} == {"0/0"}
     assert {"/tmem/overlay", "/tmem/root"} <= set(found)
@@ -70,6 +74,8 @@ def test_it_is_built_once(tiny_root: Root, make_kernel: MakeKernel) -> None:
         "shim/tmem_shim/agent_protocol.py",
         "vm-configs/image/tmem/init",
         "vm-configs/image/tmem/bin/links",
+        "c/kmod/Kbuild",
+        "c/shim/put.c",
     ],
 )
 def test_a_change_is_another_image_of_the_same_root(
@@ -96,6 +102,9 @@ def test_what_is_no_part_of_it_changes_nothing(
     (sources / "guest/tmem_guest/__pycache__").mkdir()
     (sources / "guest/tmem_guest/__pycache__/cli.pyc").touch()
     (sources / "shim/tmem_shim/_shim.pyi").touch()
+    (sources / "c/shim/user/pump.c").touch()
+    (sources / "c/kmod/tmem.mod.c").touch()
+    (sources / "c/engine/reclaim.c").write_text("another")
     assert build(kernels=[kernel]) == before
 
 

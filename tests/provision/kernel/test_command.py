@@ -2,12 +2,14 @@
 """tmem kernel: what it prints, and what it removes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.provision.kernel.conftest import TinyTree
+from tests.provision.tiny_build import TinyBuild
 from tmem_host.cli import main
-from tmem_host.provision.kernel import KernelCache
+from tmem_host.provision.kernel import Kernel, KernelCache
 
 Capture = pytest.CaptureFixture[str]
 
@@ -53,6 +55,29 @@ def test_a_failure_is_one_sentence_and_the_compilers_lines(
     assert all(line.startswith("  ") for line in lines)
 
 
+def test_modules(
+    cache: KernelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    assert main(["kernel", "modules"]) == 1
+    assert capsys.readouterr().err == (
+        "tmem: no kernel is in the cache; run `tmem kernel build` first\n"
+    )
+    TinyBuild(cache.root / "staged/build", tmp_path / "notes", ["tmem_hooks", "tmem_transport"])
+    place = cache.place("hash")
+    cache.add(cache.root / "staged", Kernel(place, "hash", "5.10.1", True, False, "nothing", ()))
+    assert main(["kernel", "modules"]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths] == ["tmem_hooks.ko", "tmem_transport.ko"]
+    assert main(["kernel", "modules", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["version"] == "5.10.1"
+    assert facts["modules"] == {path.stem: str(path) for path in paths}
+    # they go with their kernel, which is of no source that is known
+    assert main(["kernel", "clean"]) == 0
+    assert capsys.readouterr().out == "1 kernel and 1 build of modules removed\n"
+    assert not paths[0].exists()
+
+
 def test_no_tree(cache: KernelCache, capsys: Capture) -> None:
     assert main(["kernel", "build", "--source", "/there/is/none"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
@@ -78,10 +103,10 @@ def test_clean(tiny_tree: TinyTree, cache: KernelCache, capsys: Capture) -> None
     capsys.readouterr()
     # a kernel of another source than Debian's, and the log of the one that failed
     assert main(["kernel", "clean"]) == 0
-    assert capsys.readouterr().out == "2 kernels removed\n"
+    assert capsys.readouterr().out == "2 kernels and 0 builds of modules removed\n"
     assert cache.hashes() == set()
     assert (cache.sources / "kept").exists()
     assert main(["kernel", "clean", "--all"]) == 0
-    assert capsys.readouterr().out == "0 kernels removed\n"
+    assert capsys.readouterr().out == "0 kernels and 0 builds of modules removed\n"
     assert not cache.sources.exists()
     assert not cache.objects.exists()

@@ -11,13 +11,14 @@ from tmem_host.provision.cache import need_space
 from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.image import project, root, squashfs
 from tmem_host.provision.image.cache import Image, ImageCache
-from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.kernel import Kernel, build_modules, module_sources
 from tmem_host.provision.paths import cache_directory, source_root
 from tmem_host.provision.processes import require
 from tmem_host.provision.progress import Progress, Silent
 
 # Raise it when the steps below change what comes out of equal inputs.
-_RECIPE = 1
+_RECIPE = 2
+_TOOLS = {"depmod": "kmod", "mksquashfs": "squashfs-tools", "setpriv": "util-linux"}
 _NEEDED_BYTES = 1 << 29
 
 
@@ -46,12 +47,16 @@ def _build(kernels: Sequence[Kernel], fresh: bool, progress: Progress) -> Image:
     cache = image_cache()
     base = root.make(_folder(), cache.roots, progress, fresh=fresh)
     files = project.files(source_root())
+    sources = module_sources(source_root())
     chosen = sorted({kernel.hash: kernel for kernel in kernels}.values(), key=lambda k: k.version)
-    own = project.key(files)
+    own = project.key(files, sources)
     hash_ = _key(base.digest, own, chosen)
     if image := cache.find(hash_):
         return image
-    require({"mksquashfs": "squashfs-tools", "setpriv": "util-linux"})
+    require(_TOOLS)
+    with_modules = [
+        (kernel, build_modules(kernel, sources, progress=progress)) for kernel in chosen
+    ]
     with cache.lock(hash_, progress, "builds this image"):
         if image := cache.find(hash_):
             return image
@@ -64,7 +69,7 @@ def _build(kernels: Sequence[Kernel], fresh: bool, progress: Progress) -> Image:
         ):
             folder, staged = workplace / "files", workplace / "staged"
             staged.mkdir()
-            project.stage(files, chosen, folder / "tmem")
+            project.stage(files, with_modules, folder / "tmem")
             squashfs.with_folder(base.path, folder, staged / "image.squashfs", log)
             image = Image(
                 directory=cache.place(hash_),
@@ -83,7 +88,8 @@ def is_current(image: Image) -> bool:
     return (
         base is not None
         and image.root == base.digest
-        and image.project == project.key(project.files(source_root()))
+        and image.project
+        == project.key(project.files(source_root()), module_sources(source_root()))
     )
 
 

@@ -8,12 +8,14 @@ import os
 import py_compile
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tmem_host.provision.errors import ProvisionError
-from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.kernel import Kernel, Modules, ModuleSources
+from tmem_host.provision.processes import output_of
 
 # The Python of Debian 12. Another one's compiled files are of no use there.
 _GUEST_PYTHON = "cpython-311"
@@ -53,14 +55,15 @@ def _files(source_root: Path) -> Iterator[File]:
                 yield File(Path("python", name) / path.relative_to(package), path)
 
 
-def key(files_: Sequence[File]) -> str:
-    """The hash of the files."""
-    parts = [_compiles(), *(file.identity() for file in files_)]
+def key(files_: Sequence[File], modules: ModuleSources) -> str:
+    """The hash of the files, and of what the project's modules are built from."""
+    parts = [_compiles(), modules.key, *(file.identity() for file in files_)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def stage(files_: Sequence[File], kernels: Sequence[Kernel], folder: Path) -> None:
-    """Makes `folder`, which must be new, what /tmem of the image shall be."""
+def stage(files_: Sequence[File], kernels: Sequence[tuple[Kernel, Modules]], folder: Path) -> None:
+    """Makes `folder`, which must be new, what /tmem of the image shall be; `kernels` each with
+    the project's modules for it."""
     for name in _MOUNT_POINTS:
         (folder / name).mkdir(parents=True)
     for file in files_:
@@ -78,14 +81,27 @@ def stage(files_: Sequence[File], kernels: Sequence[Kernel], folder: Path) -> No
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
     (folder / "modules").mkdir()
-    for kernel in kernels:
+    for kernel, own in kernels:
         modules = kernel.modules / "lib/modules" / kernel.version
         if not (modules / "modules.dep").is_file():
             raise ProvisionError(
                 f"the kernel {kernel.version} has no modules in {modules};"
                 " remove it with `tmem kernel clean --all` and build it again"
             )
-        shutil.copytree(modules, folder / "modules" / kernel.version, symlinks=True)
+        staged = folder / "modules" / kernel.version
+        shutil.copytree(modules, staged, symlinks=True)
+        (staged / "extra").mkdir()
+        for module in own.files:
+            shutil.copyfile(module, staged / "extra" / module.name)
+        _find_dependencies(folder / "modules", kernel)
+
+
+def _find_dependencies(modules: Path, kernel: Kernel) -> None:
+    """Writes what modprobe reads. depmod knows modules by the place that guests have them in."""
+    with tempfile.TemporaryDirectory(prefix="tmem-depmod-") as base:
+        (Path(base) / "lib").mkdir()
+        (Path(base) / "lib/modules").symlink_to(modules.absolute())
+        output_of(["depmod", "--basedir", base, kernel.version])
 
 
 def _compiles() -> bool:

@@ -156,16 +156,21 @@ def key(source: Source, options: Mapping[str, str], cures: Sequence[Patch]) -> s
 
     Comments in the configuration, the order of its options and the stories of patches do not.
     """
-    require(_COMPILER)
     parts = {
         "recipe": RECIPE,
         "targets": TARGETS,
         "source": source.identity,
         "options": dict(options),
         "patches": [[cure.name, cure.diff] for cure in cures],
-        "tools": [output_of([tool, "--version"]).partition("\n")[0] for tool in _COMPILER],
+        "tools": compiler(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def compiler() -> list[str]:
+    """The versions of what turns source into objects; ProvisionError if it is missing."""
+    require(_COMPILER)
+    return [output_of([tool, "--version"]).partition("\n")[0] for tool in _COMPILER]
 
 
 def current_hashes(cache: KernelCache) -> set[str]:

@@ -46,12 +46,14 @@ class Kernel:
 
 
 class KernelCache(Cache):
-    """The directory that holds kernels, sources and compiled objects."""
+    """The directory that holds kernels, modules for them, sources and compiled objects."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.sources = root / "sources"
         self.objects = root / "ccache"
+        self.modules = Cache(root / "modules")
+        """The project's own modules for these kernels."""
 
     def find(self, hash_: str) -> Kernel | None:
         """The kernel of that hash, if it was built."""

@@ -26,16 +26,28 @@ _SHOWN_LINES = 40
 
 
 class BuildFailed(ProvisionError):
-    """The kernel's build failed; the text ends with what the compiler said."""
+    """A build failed; the text ends with what the compiler said."""
 
 
 class Make:
     """make in one kernel tree; what it says goes to a log."""
 
-    def __init__(self, tree: Path, log: Path, *, jobs: int, ccache: Path | None) -> None:
-        """`ccache` is where compiled objects are kept, if ccache is to be used."""
+    def __init__(
+        self,
+        tree: Path,
+        log: Path,
+        *,
+        jobs: int,
+        ccache: Path | None,
+        what: str = "the kernel",
+        writes_to: Path | None = None,
+    ) -> None:
+        """`ccache` is where compiled objects are kept, if ccache is to be used. `what` is built,
+        below `writes_to` if that is not the tree: an error says so."""
         self._tree = tree
         self._log = log
+        self._what = what
+        self._writes_to = writes_to or tree.parent
         self._command = ["nice", "make", f"-j{jobs}", "LOCALVERSION="]
         # Not the caller's environment: ARCH, KCFLAGS or a jobserver would change what is built.
         self._environment = {
@@ -102,11 +114,11 @@ class Make:
     def _story(self, arguments: Sequence[str], said: Sequence[str]) -> str:
         full = [line for line in said if "No space left on device" in line]
         if full:
-            return f"no space is left in {self._tree.parent}: {full[0]}"
+            return f"no space is left in {self._writes_to}: {full[0]}"
         lines = [line for line in said if not _MAKE_ITSELF.match(line)] or list(said)
         first = next((i for i, line in enumerate(lines) if "error:" in line), 0)
         # the line before the first error says in which function it is
         shown = lines[max(first - 1, 0) :][:_SHOWN_LINES]
         return "\n  ".join(
-            [f"building the kernel failed (make {' '.join(arguments)}); log: {self._log}", *shown]
+            [f"building {self._what} failed (make {' '.join(arguments)}); log: {self._log}", *shown]
         )
