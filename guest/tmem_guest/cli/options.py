@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tmem_guest.session import Session
 
 PORT_PATH = "/dev/virtio-ports/org.kvmtmem.0"
-_EXIT_STATUS = "Exit status: 0 for success, 1 for a failure, 2 for wrong usage."
+EXIT_STATUS = "Exit status: 0 for success, 1 for a failure, 2 for wrong usage."
 
 
 def add_command(
@@ -20,7 +20,7 @@ def add_command(
     description: str,
 ) -> argparse.ArgumentParser:
     """A subcommand with the options that all of them take."""
-    parser = commands.add_parser(name, help=help_, description=description, epilog=_EXIT_STATUS)
+    parser = commands.add_parser(name, help=help_, description=description, epilog=EXIT_STATUS)
     parser.add_argument(
         "--path",
         default=PORT_PATH,

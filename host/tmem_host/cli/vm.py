@@ -80,6 +80,11 @@ def _add_create(
         "--initrd", metavar="FILE", type=Path, help="no image, but this; nothing answers then"
     )
     guest.add_argument("--module", metavar="NAME", action="append", default=[], help="to load")
+    guest.add_argument(
+        "--no-tmem",
+        action="store_true",
+        help="their kernel does not use tmem unless told to inside",
+    )
     guest.add_argument("--append", metavar="WORDS", default="", help="to the kernel command line")
     guest.add_argument("--tcg", action="store_true", help="emulate, even if there is KVM")
 

@@ -42,6 +42,7 @@ def specs(options: argparse.Namespace, disks: Sequence[Disk], progress: Progress
         disks=tuple(disks),
         networks=tuple(options.network),
         modules=tuple(options.module),
+        tmem=image is not None and not options.no_tmem,
         kernel_arguments=options.append,
         settings=settings(options, TmemSettings()),
     )

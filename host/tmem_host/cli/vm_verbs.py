@@ -147,7 +147,8 @@ def _show(info: VmInfo, *, as_json: bool) -> None:
         *((f"network {name}", address) for name, address in info.networks.items()),
         *((f"port {name}", path) for name, path in info.channels.items()),
         ("serial log", info.serial_log),
-        ("tmem", _settings_text(info)),
+        ("tmem", "its kernel " + ("attaches" if info.tmem else "does not attach") + " at boot"),
+        ("settings", _settings_text(info)),
     ]
     print(table(rows))
 

@@ -49,6 +49,7 @@ LARGE = VmSpec(
     ),
     networks=("lan",),
     modules=("ocfs2", "ocfs2_stack_o2cb"),
+    tmem=True,
     kernel_arguments="loglevel=7",
     settings=TmemSettings(
         weight=100,
@@ -134,6 +135,10 @@ def test_bad_names(name: str) -> None:
         (lambda: Disk(name="d", path=Path("/f"), shared=True), "only as a raw file, uncached"),
         (lambda: VmSpec(name="a", kernel=Path("/k"), memory_mib=8), "too few"),
         (lambda: VmSpec(name="a", kernel=Path("/k"), vcpus=0), "at least one"),
+        (
+            lambda: VmSpec(name="a", kernel=Path("/k"), tmem=True),
+            "cannot use tmem without an image",
+        ),
         (lambda: TmemSettings(weight=-1), "between 0 and"),
     ],
 )

@@ -33,6 +33,9 @@ NETWORKS_MAX = 8
 _DISKS_MAX = 14
 
 
+# What has the image's init attach the kernel.
+USES_TMEM = "tmem.kernel=attach"
+
 _COMMENT = re.compile(r"[ \t]*<!--.*?-->\n", re.DOTALL)
 
 
@@ -106,6 +109,8 @@ def command_line(spec: VmSpec, links: Sequence[Link]) -> str:
         words += ["root=/dev/vda", "ro", "rootfstype=squashfs", "init=/sbin/tmem-init"]
     if spec.modules:
         words.append("tmem.modules=" + ",".join(spec.modules))
+    if spec.tmem:
+        words.append(USES_TMEM)
     if links:
         words.append("tmem.net=" + ",".join(f"eth{i}:{x.address}" for i, x in enumerate(links)))
     if spec.kernel_arguments:

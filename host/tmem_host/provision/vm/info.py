@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from tmem_host.provision.vm.bindings import libvirt
 from tmem_host.provision.vm.channels import read_settings
+from tmem_host.provision.vm.domain_xml import USES_TMEM
 from tmem_host.provision.vm.errors import BadSetting, VmError
 from tmem_host.provision.vm.networks import Networks
 from tmem_host.provision.vm.peer import guest_resident_bytes
@@ -55,6 +56,8 @@ class VmInfo:
     channels: dict[str, str]
     """socket by port name"""
     serial_log: str
+    tmem: bool
+    """whether its kernel is told to attach when it boots"""
     settings: TmemSettings | None
     settings_problem: str | None
 
@@ -90,6 +93,7 @@ def vm_info(
             if (target := channel.find("target")) is not None
         },
         serial_log=str(places.vm(name).serial_log),
+        tmem=USES_TMEM in root.findtext("os/cmdline", "").split(),
         settings=settings,
         settings_problem=problem,
     )

@@ -94,7 +94,8 @@ class VmSpec:
     """A VM to be created. BadName, BadSetting.
 
     `base` is the read-only squashfs that VMs share; None for a guest that lives in its `initrd`.
-    `modules` are loaded while the guest boots. `networks` are names; a network exists while a VM
+    `modules` are loaded while the guest boots. With `tmem` its kernel uses tmem from then on, for
+    which the image has what it takes. `networks` are names; a network exists while a VM
     is on it. `kernel_arguments` come last on the kernel's command line.
     """
 
@@ -109,6 +110,7 @@ class VmSpec:
     disks: tuple[Disk, ...] = ()
     networks: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    tmem: bool = False
     kernel_arguments: str = ""
     settings: TmemSettings = field(default_factory=TmemSettings)
 
@@ -120,6 +122,8 @@ class VmSpec:
             raise BadSetting(f"{self.memory_mib} MiB are too few for a guest: {_MEMORY_MIN_MIB}")
         if self.vcpus < 1:
             raise BadSetting("a VM needs at least one processor")
+        if self.tmem and self.base is None:
+            raise BadSetting(f"the kernel of {self.name} cannot use tmem without an image")
         names = [disk.name for disk in self.disks]
         if len(set(names)) < len(names):
             raise BadName(f"two disks of {self.name} have the same name")

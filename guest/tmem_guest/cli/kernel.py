@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tmem-guest kernel: has the kernel use tmem, or no more, and shows how it does."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Final
+
+from tmem_guest.cli.options import EXIT_STATUS
+
+_ROOT: Final = Path("/")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `tmem-guest kernel` and its verbs."""
+    kernel = commands.add_parser(
+        "kernel",
+        help="have the kernel use tmem, and see how it does",
+        description="Has the kernel use tmem for its page cache and its swap, or no more, and shows"
+        " how it does.",
+        epilog=EXIT_STATUS,
+    )
+    verbs = kernel.add_subparsers(metavar="VERB", required=True)
+    attach = verbs.add_parser(
+        "attach",
+        help="use tmem from now on",
+        description="Takes the virtio port of the kernel from its driver and loads the modules."
+        " Changes nothing if the kernel uses tmem already.",
+        epilog=EXIT_STATUS,
+    )
+    attach.set_defaults(run=run_attach)
+    detach = verbs.add_parser(
+        "detach",
+        help="use it no more",
+        description="Gives up what the host holds, unloads the transport and gives the port back."
+        " Refused while pages of swap are with the host: swapoff brings them home.",
+        epilog=EXIT_STATUS,
+    )
+    detach.set_defaults(run=run_detach)
+    status = verbs.add_parser(
+        "status",
+        help="see modules, session, mounts and swap",
+        description="Shows modules, device and session, the mounts and swap areas that use tmem,"
+        " and who waits for the host. Does not wait for it itself.",
+        epilog=EXIT_STATUS,
+    )
+    status.add_argument("--json", action="store_true", help="print one JSON object")
+    status.set_defaults(run=run_status)
+    counters = verbs.add_parser(
+        "counters",
+        help="see the modules' counters",
+        description="Prints the counters of the modules, a name and a number a line.",
+        epilog=EXIT_STATUS,
+    )
+    counters.add_argument("--json", action="store_true", help="print one JSON object")
+    counters.set_defaults(run=run_counters)
+
+
+# Each imports what it runs: the agent shall not wait for it.
+# ruff: noqa: PLC0415
+
+
+def run_attach(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest kernel attach`; CommandError."""
+    from tmem_guest.kernel.attach import attach
+
+    print(f"the kernel uses tmem, over {attach(_ROOT)}")
+    return 0
+
+
+def run_detach(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest kernel detach`; CommandError."""
+    from tmem_guest.kernel.attach import detach
+
+    was_attached = detach(_ROOT)
+    print("the kernel uses tmem no more" if was_attached else "the kernel did not use tmem")
+    return 0
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest kernel status`; CommandError."""
+    from tmem_guest.kernel.report import described
+    from tmem_guest.kernel.state import status
+
+    found = status(_ROOT)
+    print(json.dumps(dataclasses.asdict(found)) if options.json else described(found))
+    return 0
+
+
+def run_counters(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest kernel counters`; CommandError."""
+    from tmem_guest.kernel.state import counters
+
+    found = counters(_ROOT)
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    for part, values in found.items():
+        for name, value in values.items():
+            print(f"{part}.{name} {value}")
+    return 0

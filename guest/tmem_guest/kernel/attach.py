@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attaching the kernel to the host, and detaching it (DESIGN 4.3, F1, V1)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from pathlib import Path
+
+from tmem_guest.cli.errors import CommandError
+from tmem_guest.kernel import devices, modules
+from tmem_guest.kernel.modules import HOOKS, TRANSPORT
+from tmem_guest.kernel.state import frontswap_pages, swap_files
+
+
+def attach(root: Path) -> str:
+    """Has the kernel use tmem, and returns the virtio device over which it does.
+
+    Nothing changes if it does already. Whatever goes wrong, the device is virtio_console's again.
+    CommandError.
+    """
+    _check_root("attach")
+    if (attached := modules.parameter(root, TRANSPORT, "attached")) is not None:
+        device = modules.parameter(root, TRANSPORT, "device") or ""
+        if attached != "Y":
+            _set_attached(root, "Y")
+        return device
+    device = devices.find_device(root)
+    devices.check_unused(root)
+    modules.load(HOOKS)
+    devices.unbind(root, device)
+    try:
+        modules.load(TRANSPORT, f"device={device}")
+    except BaseException:
+        if devices.driver_of(root, device) is None:
+            devices.bind(root, device)
+        raise
+    return device
+
+
+def detach(root: Path) -> bool:
+    """Has the kernel use tmem no more, unloads the transport and gives its device back.
+
+    Mounts and swap areas stay in use; what the host held for them is given up. False if the
+    kernel does not use it. CommandError, with the number of pages, while swap is with the host.
+    """
+    _check_root("detach")
+    device = modules.parameter(root, TRANSPORT, "device")
+    if device is None:
+        return False
+    if modules.parameter(root, TRANSPORT, "attached") == "Y":
+        try:
+            _set_attached(root, "N")
+        except PagesAreWithTheHost as error:
+            raise _refusal(root) from error
+    modules.unload(TRANSPORT)
+    if devices.driver_of(root, device) is None:
+        devices.bind(root, device)
+    return True
+
+
+class PagesAreWithTheHost(CommandError):
+    """Frontswap holds pages."""
+
+
+def _set_attached(root: Path, value: str) -> None:
+    try:
+        modules.set_parameter(root, TRANSPORT, "attached", value)
+    except OSError as error:
+        if error.errno == errno.EBUSY and value == "N":
+            raise PagesAreWithTheHost("pages of swap are with the host") from error
+        verb = "attach" if value == "Y" else "detach"
+        raise CommandError(
+            f"the module {TRANSPORT} does not {verb}: {error.strerror}; the kernel's log may say"
+            " more (dmesg)"
+        ) from error
+
+
+def _refusal(root: Path) -> CommandError:
+    pages = frontswap_pages(root)
+    return CommandError(
+        f"{pages} pages of swap are with the host and nowhere else; bring them home first:"
+        f" swapoff {shlex.join(swap_files(root))}"
+    )
+
+
+def _check_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise CommandError(f"only root may {what} the kernel")
