@@ -18,9 +18,9 @@ from tmem_host.provision.progress import Progress, Silent
 
 # Raise it when the steps below change what comes out of equal inputs.
 _RECIPE = 1
-# What the modules are compiled from, and what of it is for user space alone.
-_FOLDERS = ("c/include", "c/kmod", "c/shim", "c/wire")
-_USER_SPACE = "c/shim/user"
+# What the modules are compiled from; folders of that name below them are for user space alone.
+_FOLDERS = ("c/hooks", "c/include", "c/kmod", "c/shim", "c/wire")
+_USER_SPACE = "user"
 _MODULES = Path("c/kmod")
 _NEEDED_BYTES = 64 << 20
 _TOOLS = {"make": "make", "setpriv": "util-linux", "strip": "binutils"}
@@ -59,11 +59,10 @@ def module_sources(source_root: Path) -> ModuleSources:
 
 
 def _sources(source_root: Path) -> Iterator[Path]:
-    user_space = source_root / _USER_SPACE
     for folder in _FOLDERS:
         for path in (source_root / folder).rglob("*"):
-            if path.name.endswith(".mod.c") or user_space in path.parents:
-                # the first is what a build within the checkout leaves
+            # the first is what a build within the checkout leaves
+            if path.name.endswith(".mod.c") or path.parent.name == _USER_SPACE:
                 continue
             if path.suffix in (".c", ".h") or path.name == "Kbuild":
                 yield path
