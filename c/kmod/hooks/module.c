@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The module tmem_hooks: registers with cleancache and frontswap, which know no way back, and so
+ * stays until the machine is rebooted (docs/guest-modules.md).
+ */
+#include "module.h"
+
+#include <linux/slab.h>
+
+#include "table.h"
+
+static bool cleancache = true;
+module_param(cleancache, bool, 0444);
+MODULE_PARM_DESC(cleancache, "register with cleancache (default: Y)");
+
+static bool frontswap = true;
+module_param(frontswap, bool, 0444);
+MODULE_PARM_DESC(frontswap, "register with frontswap (default: Y)");
+
+static struct tmem_hooks table;
+
+struct tmem_hooks *tmem_hooks_table(void)
+{
+	return &table;
+}
+
+int tmem_backend_register(const struct tmem_backend *backend)
+{
+	struct tmem_hooks_info info;
+	int result;
+
+	if (!try_module_get(backend->owner))
+		return -ENODEV;
+	result = tmem_hooks_attach(&table, backend);
+	if (result) {
+		pr_warn("%s is refused: another backend is attached\n", backend->name);
+		module_put(backend->owner);
+		return result;
+	}
+	tmem_hooks_info(&table, &info);
+	pr_info("%s is attached: %u of %u mounts have a pool, %u swap areas\n", backend->name,
+		info.pools, info.mounts, info.areas);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(tmem_backend_register);
+
+int tmem_backend_unregister(const struct tmem_backend *backend, uint64_t *pages)
+{
+	uint64_t held;
+	int result = tmem_hooks_detach(&table, backend, &held);
+
+	if (result == -EBUSY)
+		pr_info("%s stays attached: frontswap holds %llu pages\n", backend->name, held);
+	if (pages)
+		*pages = held;
+	if (result)
+		return result;
+	pr_info("%s is detached\n", backend->name);
+	module_put(backend->owner);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(tmem_backend_unregister);
+
+static int __init tmem_hooks_init(void)
+{
+	int result;
+
+	if (!cleancache && !frontswap) {
+		pr_err("cleancache=N and frontswap=N leave nothing to do\n");
+		return -EINVAL;
+	}
+	result = tmem_hooks_setup(&table);
+	if (result)
+		return result;
+	/* first, as it alone may be refused, and frontswap can not be taken back */
+	if (cleancache)
+		result = tmem_hooks_register_cleancache();
+	if (result) {
+		pr_err("cleancache has a backend already; cleancache=N goes on without\n");
+		tmem_hooks_teardown(&table);
+		return result;
+	}
+	if (frontswap)
+		tmem_hooks_register_frontswap();
+	tmem_hooks_look_for_cures();
+	tmem_hooks_show();
+	return 0;
+}
+
+/* no exit: neither cleancache nor frontswap lets go of who has registered */
+module_init(tmem_hooks_init);
+MODULE_DESCRIPTION("Transcendent memory: front ends of the guest");
+MODULE_LICENSE("GPL");
