@@ -20,10 +20,9 @@ Value = int | str
 Row = dict[str, Value]
 
 _DEBUGFS: Final = "sys/kernel/debug"
-# The words of a line that have no name there, by file.
-_MOUNTS: Final = ("id", "pool", "kind")
-_AREAS: Final = ("id",)
+# The words of a line of pools that have no name there; all others are NAME=VALUE.
 _POOLS: Final = ("id", "state", "lifetime", "kind")
+_CURES: Final = ("s1", "s2", "s3", "s4", "s5")
 
 
 def counters(root: Path) -> dict[str, Row]:
@@ -50,24 +49,56 @@ class Status:
     session: Row | None
     pools: list[Row]
     mounts: list[Row]
+    """what hooks says of each, and in "note" what keeps it from what it asked for"""
     areas: list[Row]
     frontswap_pages: int | None
+    uncured_mounts: int
+    """how often a mount got a private pool since this kernel lacks `missing_cures`"""
+    missing_cures: list[str]
 
 
 def status(root: Path) -> Status:
     """What the modules say now; CommandError if it cannot be read."""
     hooks, transport = _has(root, "hooks"), _has(root, "transport")
+    pools = _rows(root, "transport", "pools", _POOLS) if transport else []
+    mounts = _rows(root, "hooks", "mounts") if hooks else []
+    by_id = {pool["id"]: pool for pool in pools}
+    uncured = int(_pairs(root, "hooks", "counters").get("mounts_uncured", 0)) if hooks else 0
     return Status(
         hooks=hooks,
         transport=transport,
         attached=parameter(root, TRANSPORT, "attached") == "Y",
         device=parameter(root, TRANSPORT, "device"),
         session=_pairs(root, "transport", "info") if transport else None,
-        pools=_rows(root, "transport", "pools", _POOLS) if transport else [],
-        mounts=_rows(root, "hooks", "mounts", _MOUNTS) if hooks else [],
-        areas=_rows(root, "hooks", "areas", _AREAS) if hooks else [],
+        pools=pools,
+        mounts=[mount | {"note": _note(mount, by_id.get(mount["pool"]))} for mount in mounts],
+        areas=_rows(root, "hooks", "areas") if hooks else [],
         frontswap_pages=frontswap_pages(root) if hooks else None,
+        uncured_mounts=uncured,
+        missing_cures=_missing_cures(root) if uncured else [],
     )
+
+
+def _note(mount: Row, pool: Row | None) -> str:
+    """What keeps a mount from the pool that it asked for; empty if it has it."""
+    if pool is None:
+        return "no pool"
+    if pool["state"] == "ready" and (mount["kind"], pool["kind"]) == ("shared", "private"):
+        return "private: the host does not let this guest share it"
+    return {
+        "ready": "",
+        "wanted": "the host is to be asked",
+        "asked": "the host has not answered",
+        "stays-out": "left out of the shared pool until the next mount",
+        "refused": f"the host refuses a pool ({pool['refused']})",
+        "leaving": "being left",
+    }.get(str(pool["state"]), str(pool["state"]))
+
+
+def _missing_cures(root: Path) -> list[str]:
+    with open(root / "proc/kallsyms", encoding="utf-8") as lines:
+        symbols = {line.split()[2] for line in lines}
+    return [cure.upper() for cure in _CURES if f"tmem_cure_{cure}" not in symbols]
 
 
 def frontswap_pages(root: Path) -> int:
@@ -96,7 +127,7 @@ def _pairs(root: Path, part: str, name: str) -> Row:
     return {key: _value(value) for key, _, value in lines}
 
 
-def _rows(root: Path, part: str, name: str, heads: Sequence[str]) -> list[Row]:
+def _rows(root: Path, part: str, name: str, heads: Sequence[str] = ()) -> list[Row]:
     """Of lines of words, the first ones called `heads`, the others NAME=VALUE."""
     rows: list[Row] = []
     for line in _read(root, part, name).splitlines():
