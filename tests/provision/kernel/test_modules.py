@@ -152,8 +152,10 @@ def test_the_compilers_lines_are_shown(cache: KernelCache, kernel: Kernel, check
     with pytest.raises(BuildFailed) as caught:
         _build(kernel, checkout)
     sentence, *lines = str(caught.value).splitlines()
-    assert sentence.startswith(f"building modules for {kernel.version} failed (make ")
-    assert any("second.c:1:" in line and "'undeclared'" in line for line in lines)
+    assert sentence.startswith(f"building modules for {kernel.version} failed (make modules); ")
+    # named as in the checkout
+    assert any(line.startswith("  c/kmod/second/second.c:1:") for line in lines)
+    assert any("'undeclared'" in line for line in lines)
     assert "undeclared" in Path(sentence.rpartition("log: ")[2]).read_text()
     _nothing_is_left(cache)
     source.write_text("int second;\n")

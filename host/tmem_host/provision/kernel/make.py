@@ -42,12 +42,13 @@ class Make:
         what: str = "the kernel",
         writes_to: Path | None = None,
     ) -> None:
-        """`ccache` is where compiled objects are kept, if ccache is to be used. `what` is built,
-        below `writes_to` if that is not the tree: an error says so."""
+        """`ccache` is where compiled objects are kept, if ccache is to be used. An error says that
+        `what` could not be built; `writes_to` is where, if not in the tree, and the compiler's
+        lines name files relative to it."""
         self._tree = tree
         self._log = log
         self._what = what
-        self._writes_to = writes_to or tree.parent
+        self._writes_to = writes_to
         self._command = ["nice", "make", f"-j{jobs}", "LOCALVERSION="]
         # Not the caller's environment: ARCH, KCFLAGS or a jobserver would change what is built.
         self._environment = {
@@ -114,11 +115,14 @@ class Make:
     def _story(self, arguments: Sequence[str], said: Sequence[str]) -> str:
         full = [line for line in said if "No space left on device" in line]
         if full:
-            return f"no space is left in {self._writes_to}: {full[0]}"
+            return f"no space is left in {self._writes_to or self._tree.parent}: {full[0]}"
         lines = [line for line in said if not _MAKE_ITSELF.match(line)] or list(said)
         first = next((i for i, line in enumerate(lines) if "error:" in line), 0)
         # the line before the first error says in which function it is
         shown = lines[max(first - 1, 0) :][:_SHOWN_LINES]
+        if self._writes_to is not None:
+            shown = [line.replace(f"{self._writes_to}/", "") for line in shown]
+        targets = " ".join(word for word in arguments if "=" not in word)
         return "\n  ".join(
-            [f"building {self._what} failed (make {' '.join(arguments)}); log: {self._log}", *shown]
+            [f"building {self._what} failed (make {targets}); log: {self._log}", *shown]
         )
