@@ -148,13 +148,13 @@ def test_turns_of_a_life_are_told(
     lifecycle.take()
     [guest] = make_vm("turns")
     told(lifecycle, "turns", "started")
-    domain = vms._domain("turns")
     before = guest.boot_id()
 
-    domain.suspend()
-    domain.resume()
+    vms.pause("turns")
+    assert vms.info("turns").state == "paused"
+    vms.start("turns")
     told(lifecycle, "turns", "paused", "resumed")
-    domain.reset()
+    vms.reset("turns")
     told(lifecycle, "turns", "reset")
     vms.wait("turns", 300)
     assert guest.boot_id() != before
@@ -163,6 +163,7 @@ def test_turns_of_a_life_are_told(
     saved = disk_directory / "saved"
     with pytest.raises(Refused, match="nobody can tell"):
         vms.save("turns", saved)
+    domain = vms._domain("turns")
     domain.save(str(saved))
     assert told(lifecycle, "turns", "stopped")[0][2] is Ending.SAVED
     vms.restore(saved)

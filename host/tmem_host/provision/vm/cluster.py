@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An OCFS2 cluster of guests: one shared disk, the kernel's own cluster stack, no daemons."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -13,6 +13,9 @@ CLUSTER = "tmem"
 MODULES = ("ocfs2", "ocfs2_stack_o2cb")
 MOUNT_POINT = "/mnt/shared"
 NODES_MAX = 8
+# The kernel's own default.
+DEAD_AFTER_BEATS = 31
+_CONFIG = f"/sys/kernel/config/cluster/{CLUSTER}"
 _PORT = 7777
 
 
@@ -31,24 +34,35 @@ def make_file_system(path: Path, nodes: int) -> UUID:
         raise VmError(f"mkfs.ocfs2 left no file system with a uuid on {path}") from None
 
 
-def start_cluster(guests: Sequence[RunningGuest]) -> None:
-    """Tells each guest of all nodes; they are on one network. VmError."""
-    nodes = list(zip(guests, addresses(guests), strict=True))
+def start_cluster(guests: Sequence[RunningGuest], dead_after_beats: int = DEAD_AFTER_BEATS) -> None:
+    """Tells each guest of all nodes; they are on one network. VmError.
+
+    A node is dead to the others when it has missed so many heartbeats of two seconds.
+    """
+    nodes = dict(zip([guest.name for guest in guests], addresses(guests), strict=True))
     for local in guests:
-        lines = []
-        for number, (guest, address) in enumerate(nodes):
-            folder = f"/sys/kernel/config/cluster/{CLUSTER}/node/{guest.name}"
-            lines += [
-                # the kernel takes them in this order alone
-                f"mkdir -p {folder}",
-                f"echo {_PORT} > {folder}/ipv4_port",
-                f"echo {address} > {folder}/ipv4_address",
-                f"echo {number} > {folder}/num",
-            ]
-            if guest is local:
-                lines.append(f"echo 1 > {folder}/local")
-        lines.append("which ocfs2_hb_ctl > /proc/sys/fs/ocfs2/nm/hb_ctl_path")
-        local.shell("\n".join(lines))
+        join_cluster(local, nodes, dead_after_beats)
+
+
+def join_cluster(
+    local: RunningGuest, nodes: Mapping[str, str], dead_after_beats: int = DEAD_AFTER_BEATS
+) -> None:
+    """Tells one guest, as after its reboot, of all nodes: addresses by name. VmError."""
+    lines = []
+    for number, (name, address) in enumerate(nodes.items()):
+        folder = f"{_CONFIG}/node/{name}"
+        lines += [
+            # the kernel takes them in this order alone
+            f"mkdir -p {folder}",
+            f"echo {_PORT} > {folder}/ipv4_port",
+            f"echo {address} > {folder}/ipv4_address",
+            f"echo {number} > {folder}/num",
+        ]
+        if name == local.name:
+            lines.append(f"echo 1 > {folder}/local")
+    lines.append(f"echo {dead_after_beats} > {_CONFIG}/heartbeat/dead_threshold")
+    lines.append("which ocfs2_hb_ctl > /proc/sys/fs/ocfs2/nm/hb_ctl_path")
+    local.shell("\n".join(lines))
 
 
 def mount(guest: RunningGuest, disk: str, options: str = "noatime") -> None:

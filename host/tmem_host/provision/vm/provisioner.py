@@ -244,6 +244,18 @@ class Provisioner:
                 )
             time.sleep(_LOOK_AGAIN_S)
 
+    def pause(self, name: str) -> None:
+        """Has a running guest stand still, its clocks too, until start(); WrongState."""
+        domain = self._running(name)
+        with self._asking(f"pause {name}"):
+            domain.suspend()
+
+    def reset(self, name: str) -> None:
+        """Starts a running guest anew, as its reset button would; WrongState. Does not wait."""
+        domain = self._running(name)
+        with self._asking(f"reset {name}"):
+            domain.reset()
+
     def destroy(self, name: str) -> None:
         """Ends a VM whatever it does, and removes it with its private disks; NoSuchVm."""
         if not self.places.vm(name).files.is_dir():

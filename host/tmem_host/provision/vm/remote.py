@@ -108,6 +108,8 @@ class RemoteProvisioner(Provisioner):
     qemu_pid = _remote(Provisioner.qemu_pid)
     start = _remote(Provisioner.start)
     stop = _remote(Provisioner.stop)
+    pause = _remote(Provisioner.pause)
+    reset = _remote(Provisioner.reset)
     destroy = _remote(Provisioner.destroy)
     _remove = _remote(Provisioner._remove)
     ended = _remote(Provisioner.ended)

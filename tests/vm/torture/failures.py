@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens to a cluster while it is under load. Each returns when all nodes are there again.
+
+While something is done to a node its own clients may have to rest; the others never do, but for
+the moment in which a survivor finds out what a dead node has left.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from threading import Thread
+
+from tests.vm.torture.node import Node, NodeGone
+from tests.vm.torture.run import Run
+from tests.vm.torture.site import DEAD_S
+
+Failure = Callable[[Run, Node], None]
+_OPTIONS = ("relatime", "noatime")
+
+
+def remount(run: Run, node: Node) -> None:
+    """Umount and mount, with the other atime option."""
+    run.load.pause(node)
+    run.site.umount(node)
+    run.go_on(5)
+    run.turns += 1
+    run.site.mount(node, _OPTIONS[run.turns % 2])
+    run.load.go(node)
+
+
+def detach_and_attach(run: Run, node: Node) -> None:
+    """The transport goes and comes; the file system stays mounted."""
+    run.site.detach(node)
+    run.go_on(5)
+    run.site.attach(node)
+
+
+def kill_service(run: Run, node: Node) -> None:
+    """kill -9 of the service, which is started again some seconds later."""
+    run.site.kill_service()
+    run.go_on(3)
+    run.site.start_service()
+
+
+def stop_service(run: Run, node: Node, seconds: float = 3) -> None:
+    """The host does not answer for a while."""
+    run.site.service.send_signal(signal.SIGSTOP)
+    try:
+        run.go_on(seconds)
+    finally:
+        run.site.service.send_signal(signal.SIGCONT)
+
+
+def stop_service_long(run: Run, node: Node) -> None:
+    """The host does not answer for longer than guests wait and the cluster lives."""
+    stop_service(run, node, 90)
+
+
+def kill_guest(run: Run, node: Node) -> None:
+    """kill -9 of QEMU, in mid-operation, with whatever locks the guest holds."""
+    run.site.kill(node)
+    _survivors_settle(run, node)
+    run.site.boot(node, run.options)
+    run.load.go(node)
+
+
+def reset_guest(run: Run, node: Node) -> None:
+    """The reset button, in mid-operation. The guest is there again before its node is dead."""
+    run.site.reset(node)
+    run.load.pause(node)
+    run.site.rejoin(node, run.options)
+    _survivors_settle(run, node)
+    run.load.go(node)
+
+
+def pause_guest(run: Run, node: Node) -> None:
+    """A guest stands still until the cluster takes it for dead, and goes on as if nothing had been,
+    with puts on their way. It has nothing to write back: ocfs2 itself does not survive that.
+
+    What it reads then is nobody's promise, so nobody looks; it is killed and boots again.
+    """
+    run.load.pause(node)
+    run.sync(node)
+    puts = Thread(target=_puts_until_gone, args=(run, node))
+    puts.start()
+    time.sleep(1)
+    run.site.pause(node)
+    run.go_on(DEAD_S + 15)
+    run.site.resume(node)
+    run.go_on(10)
+    os.kill(run.site.pid(node), signal.SIGKILL)
+    puts.join()
+    node.wait_until_gone()
+    _survivors_settle(run, node)
+    run.site.boot(node, run.options)
+    run.load.go(node)
+
+
+def _puts_until_gone(run: Run, node: Node) -> None:
+    try:
+        while True:
+            for name in run.names_that_exist():
+                try:
+                    node.call("read", path=name, first=0, count=8, how="buffered", evict=True)
+                except OSError:
+                    # what the others have removed; or whatever befalls a node that was given up
+                    continue
+    except NodeGone:
+        return
+
+
+def _survivors_settle(run: Run, dead: Node) -> None:
+    """Waits until the survivors have its locks, and asks one of them what is there."""
+    run.load.pause()
+    survivor = next(node for node in run.site.nodes if node is not dead and node.there)
+    run.load.settle(dead, survivor)
+    run.load.go(*(node for node in run.site.nodes if node is not dead))
+
+
+# Those that need nothing of tmem, and those that do.
+OF_GUESTS: dict[str, Failure] = {
+    failure.__name__: failure for failure in (remount, kill_guest, reset_guest, pause_guest)
+}
+OF_TMEM: dict[str, Failure] = {
+    failure.__name__: failure
+    for failure in (detach_and_attach, kill_service, stop_service, stop_service_long)
+}
