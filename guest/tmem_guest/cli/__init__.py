@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tmem_guest.cli import agent, bench, kernel, pages, ping
+from tmem_guest.cli import agent, bench, kernel, pages, ping, workload
 from tmem_guest.cli.errors import CommandError
 from tmem_shim.errors import TmemError
 
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         prog="tmem-guest", description="Transcendent memory for KVM: the guest's tool."
     )
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (agent, ping, pages, bench, kernel):
+    for module in (agent, ping, pages, bench, kernel, workload):
         module.add_parser(commands)
     return top
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What guests do to put their page cache to work."""
+"""What guests do in tests and experiments, with their page cache and their memory."""

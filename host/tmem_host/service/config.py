@@ -5,7 +5,6 @@ The file is TOML. An unknown key, a wrong type and an impossible value are error
 line and key; nothing is guessed. docs/configuration.md lists the keys; a test compares both.
 """
 
-import re
 import tomllib
 import uuid
 from dataclasses import dataclass, field, fields
@@ -15,7 +14,6 @@ from typing import Any
 from tmem_host.native import Encoding
 from tmem_host.service.settings import (
     ConfigError,
-    Setting,
     boolean,
     choice,
     duration_ms,
@@ -27,6 +25,7 @@ from tmem_host.service.settings import (
     size,
     text,
 )
+from tmem_host.service.tables import Place, read_table, read_values
 
 
 def _encoding(value: Any) -> Encoding:
@@ -160,14 +159,14 @@ def parse(source: str, file: Path) -> Config:
         document = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: {error}") from None
-    place = _Place(file, source)
+    place = Place(file, source)
     values: dict[str, Any] = {"source": file}
     clients = document.pop("clients", {})
     for name, kind in SECTIONS.items():
         if name in document:
-            values[name] = _section(kind, document.pop(name), place, (name,))
+            values[name] = read_table(kind, document.pop(name), place, (name,))
     top = {item.name: item for item in fields(Config) if "setting" in item.metadata}
-    values |= _values(top, document, place, ())
+    values |= read_values(top, document, place, ())
     if not isinstance(clients, dict):
         raise place.error(("clients",), "", "is a table of clients, [clients.NAME]")
     values["clients"] = {name: _client(name, table, place) for name, table in clients.items()}
@@ -176,37 +175,15 @@ def parse(source: str, file: Path) -> Config:
     return config
 
 
-def _client(name: str, table: Any, place: "_Place") -> ClientConfig:
+def _client(name: str, table: Any, place: Place) -> ClientConfig:
     section = ("clients", name)
-    client: ClientConfig = _section(ClientConfig, table, place, section)
+    client: ClientConfig = read_table(ClientConfig, table, place, section)
     if (client.listen is None) == (client.connect is None):
         raise place.error(section, "", "one of listen and connect is needed")
     return client
 
 
-def _section(kind: type, table: Any, place: "_Place", section: tuple[str, ...]) -> Any:
-    if not isinstance(table, dict):
-        raise place.error(section, "", f"is a table: write [{'.'.join(section)}]")
-    known = {item.name: item for item in fields(kind)}
-    return kind(**_values(known, table, place, section))
-
-
-def _values(
-    known: dict[str, Any], table: dict[str, Any], place: "_Place", section: tuple[str, ...]
-) -> dict[str, Any]:
-    values = {}
-    for key, value in table.items():
-        if key not in known:
-            raise place.error(section, key, f"is not a key; there are {', '.join(sorted(known))}")
-        checked: Setting = known[key].metadata["setting"]
-        try:
-            values[key] = checked(value)
-        except ValueError as error:
-            raise place.error(section, key, str(error)) from None
-    return values
-
-
-def _check(config: Config, place: "_Place") -> None:
+def _check(config: Config, place: Place) -> None:
     """What no key alone can tell."""
     arena, server, metrics = config.arena, config.server, config.metrics
     if arena.max and arena.budget > arena.max:
@@ -219,36 +196,3 @@ def _check(config: Config, place: "_Place") -> None:
         raise place.error(("server",), "giveup", "is shorter than four times lease (rule R)")
     if metrics.socket and metrics.port:
         raise place.error(("metrics",), "port", "and socket exclude each other")
-
-
-class _Place:
-    """Knows the lines of sections and keys, which tomllib does not tell."""
-
-    def __init__(self, file: Path, source: str) -> None:
-        self._file = file
-        self._lines: dict[tuple[str, ...], int] = {}
-        section: tuple[str, ...] = ()
-        for number, line in enumerate(source.splitlines(), start=1):
-            if header := re.match(r"\s*\[+([^]]+)\]", line):
-                section = _names(f"[{header[1]}]")
-                self._lines.setdefault(section, number)
-            elif key := re.match(r"([^=#]+)=", line):
-                self._lines.setdefault(section + _names(f"{key[1]} = 0"), number)
-
-    def error(self, section: tuple[str, ...], key: str, message: str) -> ConfigError:
-        where = (*section, key) if key else section
-        line = self._lines.get(where, self._lines.get(section, 1))
-        return ConfigError(f"{self._file}:{line}: {'.'.join(where)} {message}")
-
-
-def _names(line: str) -> tuple[str, ...]:
-    """The names that a header or a key consists of, quoted or not; none when it is neither."""
-    try:
-        table: Any = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return ()
-    names = []
-    while isinstance(table, dict) and table:
-        name, table = next(iter(table.items()))
-        names.append(name)
-    return tuple(names)

@@ -62,6 +62,35 @@ class VmInfo:
     settings_problem: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiskCounters:
+    """What a guest has done to a disk since it started, as QEMU counts it."""
+
+    read_bytes: int
+    read_requests: int
+    write_bytes: int
+    write_requests: int
+
+
+def disk_counters(domain: "libvirt.virDomain") -> dict[str, DiskCounters]:
+    """Of all disks of a running domain, by serial number; libvirtError if it does not run."""
+    counted = {}
+    for disk in ElementTree.fromstring(domain.XMLDesc()).iterfind("devices/disk"):
+        target = disk.find("target")
+        if target is None:
+            continue
+        read_requests, read_bytes, write_requests, write_bytes, _ = domain.blockStats(
+            target.get("dev", "")
+        )
+        counted[disk.findtext("serial", "")] = DiskCounters(
+            read_bytes=read_bytes,
+            read_requests=read_requests,
+            write_bytes=write_bytes,
+            write_requests=write_requests,
+        )
+    return counted
+
+
 def vm_info(
     domain: "libvirt.virDomain", places: Places, networks: Networks, pid: int | None
 ) -> VmInfo:

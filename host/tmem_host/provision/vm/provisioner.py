@@ -40,7 +40,13 @@ from tmem_host.provision.vm.errors import (
     WrongState,
 )
 from tmem_host.provision.vm.events import DomainWatch
-from tmem_host.provision.vm.info import VmInfo, ending, vm_info
+from tmem_host.provision.vm.info import (
+    DiskCounters,
+    VmInfo,
+    disk_counters,
+    ending,
+    vm_info,
+)
 from tmem_host.provision.vm.lifecycle import ClientLifecycle
 from tmem_host.provision.vm.networks import Networks
 from tmem_host.provision.vm.peer import pid_file, qemu_pid
@@ -146,6 +152,12 @@ class Provisioner:
     def info(self, name: str) -> VmInfo:
         """One VM; NoSuchVm."""
         return self._info(self._domain(name))
+
+    def disk_counters(self, name: str) -> dict[str, DiskCounters]:
+        """What a running guest has done to its disks, by serial number; LibvirtFailed."""
+        domain = self._running(name)
+        with self._asking(f"count the requests of {name}"):
+            return disk_counters(domain)
 
     def agent(self, name: str) -> Agent:
         """The agent of a VM's guest, not connected yet. Its calls also raise GuestFailed."""

@@ -105,6 +105,7 @@ class RemoteProvisioner(Provisioner):
     name_of = _remote(Provisioner.name_of)
     vms = _remote(Provisioner.vms)
     info = _remote(Provisioner.info)
+    disk_counters = _remote(Provisioner.disk_counters)
     qemu_pid = _remote(Provisioner.qemu_pid)
     start = _remote(Provisioner.start)
     stop = _remote(Provisioner.stop)

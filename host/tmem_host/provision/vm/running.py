@@ -2,6 +2,7 @@
 """A guest that runs: what is done inside it."""
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from tmem_host.provision.agent import Agent, ExecResult
 from tmem_host.provision.vm.errors import CommandFailed, VmError
@@ -27,16 +28,28 @@ class RunningGuest:
         self.agent: Agent = vms.agent(name)
 
     def try_run(
-        self, *argv: str, stdin: bytes | None = None, limit_s: float = _LIMIT_S
+        self,
+        *argv: str,
+        stdin: bytes | None = None,
+        stdout: BinaryIO | None = None,
+        limit_s: float = _LIMIT_S,
     ) -> ExecResult:
-        """Runs a command, however it ends."""
+        """Runs a command, however it ends. What it prints goes to `stdout` as it comes, or into
+        the result."""
         # an agent serves one program at a time, and others may want to
         with self.agent as agent:
-            return agent.exec(argv, stdin=stdin, limit_s=limit_s)
+            return agent.exec(argv, stdin=stdin, stdout=stdout, limit_s=limit_s)
 
-    def run(self, *argv: str, stdin: bytes | None = None, limit_s: float = _LIMIT_S) -> str:
-        """What a command prints; CommandFailed, with what it complains of, unless it succeeds."""
-        result = self.try_run(*argv, stdin=stdin, limit_s=limit_s)
+    def run(
+        self,
+        *argv: str,
+        stdin: bytes | None = None,
+        stdout: BinaryIO | None = None,
+        limit_s: float = _LIMIT_S,
+    ) -> str:
+        """What a command prints, unless that goes to `stdout`; CommandFailed, with what it
+        complains of, unless it succeeds."""
+        result = self.try_run(*argv, stdin=stdin, stdout=stdout, limit_s=limit_s)
         if not result.ok:
             raise CommandFailed(f"in {self.name}, `{' '.join(argv)}` {_ending(result, limit_s)}")
         return result.stdout.decode(errors="replace")

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tmem-guest workload: what a guest does in an experiment."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tmem_guest.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_PATTERNS = ("sequential", "random")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `tmem-guest workload` and its verbs."""
+    workload = commands.add_parser(
+        "workload",
+        help="what a guest does in an experiment",
+        description="Programs that verify every byte they are given back. They say `begin` and"
+        " `end`, then print their figures as one JSON object.",
+    )
+    verbs = workload.add_subparsers(metavar="VERB", required=True)
+
+    files = verbs.add_parser("read", help="read files and verify them")
+    files.add_argument("manifest", metavar="MANIFEST", type=Path, help="JSON: what there is")
+    files.add_argument("root", metavar="FOLDER", help="where the files are")
+    files.add_argument("--pattern", choices=_PATTERNS, default="sequential")
+    files.set_defaults(run=run_read)
+
+    memory = verbs.add_parser("memory", help="fill memory and verify it")
+    memory.set_defaults(run=run_memory)
+    hold = verbs.add_parser(
+        "hold", help="fill memory, say so in a file, verify it at SIGTERM and say so there"
+    )
+    hold.add_argument("state", metavar="FILE", type=Path)
+    hold.set_defaults(run=run_hold)
+    for verb in (memory, hold):
+        verb.add_argument("--size", type=int, required=True, help="bytes")
+        verb.add_argument("--compressible", type=float, default=0.0, help="share of each page")
+    for verb in (files, memory, hold):
+        verb.add_argument("--seed", type=int, default=0)
+        verb.add_argument("--passes", type=int, default=1)
+
+
+def run_read(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest workload read`."""
+    from tmem_guest.workloads import files  # noqa: PLC0415 - the agent shall not wait for it
+    from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
+
+    try:
+        document = json.loads(options.manifest.read_text())
+        wanted = files.manifest(document)
+        _say("begin")
+        figures = files.read(
+            wanted,
+            options.root,
+            pattern=options.pattern,
+            seed=options.seed,
+            passes=options.passes,
+        )
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot read {options.manifest}: {error}") from error
+    except WorkloadError as error:
+        raise CommandError(str(error)) from error
+    _finish(figures)
+    return 0
+
+
+def run_memory(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest workload memory`."""
+    from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
+    from tmem_guest.workloads.memory import Memory  # noqa: PLC0415
+
+    _say("begin")
+    try:
+        with Memory(options.size, seed=options.seed, compressible=options.compressible) as memory:
+            for number in range(options.passes):
+                memory.verify(number)
+    except WorkloadError as error:
+        raise CommandError(str(error)) from error
+    _finish(memory.figures)
+    return 0
+
+
+def run_hold(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest workload hold`: the file says `held`, at the end `verified` or what is
+    wrong."""
+    from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
+    from tmem_guest.workloads.memory import Memory  # noqa: PLC0415
+
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        with Memory(options.size, seed=options.seed, compressible=options.compressible) as memory:
+            options.state.write_text("held\n")
+            asked.wait()
+            for number in range(options.passes):
+                memory.verify(number)
+    except WorkloadError as error:
+        options.state.write_text(f"{error}\n")
+        raise CommandError(str(error)) from error
+    options.state.write_text("verified\n")
+    return 0
+
+
+def _say(word: str) -> None:
+    print(word, flush=True)
+
+
+def _finish(figures: DataclassInstance) -> None:
+    _say("end")
+    json.dump(dataclasses.asdict(figures), sys.stdout)
+    print()
