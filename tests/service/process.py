@@ -33,11 +33,16 @@ class ServiceProcess:
         server: str = "lease = '200ms'\nexpel = '2s'\n",
     ) -> None:
         """What it reads at its next start."""
-        self.config.write_text(
-            f"[arena]\npath = '{self.folder}/arena'\nbudget = '{budget}'\nshared_auth_all = true\n"
-            f"[control]\nsocket = '{self.socket}'\n"
-            f"[server]\nworkers = 1\n{server}" + more,
-            encoding="utf-8",
+        places = self.places_in(self.folder, socket=self.socket, budget=budget)
+        text = f"{places}[server]\nworkers = 1\n{server}{more}"
+        self.config.write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def places_in(folder: Path, *, socket: Path, budget: str = "32MiB") -> str:
+        """The part of a configuration that says where everything is."""
+        return (
+            f"[arena]\npath = '{folder}/arena'\nbudget = '{budget}'\nshared_auth_all = true\n"
+            f"[control]\nsocket = '{socket}'\n"
         )
 
     # ---- the process ---------------------------------------------------------------------

@@ -8,44 +8,48 @@ import pytest
 
 from tests.provision.vm.skips import needs_libvirt
 from tests.server.peer import Memory, page_of
-from tests.service.conftest import Live
+from tests.service.live import Live
+from tests.service.test_documents import commands
 from tmem_host.control import Connection
 
 UUID = "a1b2c3d4-e5f6-0718-293a-4b5c6d7e8f90"
 SHARED = bytes.fromhex(UUID.replace("-", ""))
-
-
-def states(live: Live) -> dict[str, str]:
-    """What `tmem list` says of each client, by name."""
-    lines = live.tmem("list").splitlines()[1:]
-    return {line.split()[1]: line for line in lines}
-
-
-def test_clients_in_every_state_are_shown(live: Live) -> None:
-    live.add("never-came")
-    live.guest("active").new_pool()
-    frozen = live.guest("frozen")
-    live.tmem("freeze", "frozen")
-    assert frozen.join().status == -1000
-    capped = live.guest("capped")
-    pool = capped.new_pool(persistent=True)
-    assert capped.put(pool, 0, bytes(range(256)) * 16) == 1
-    live.tmem("set", "capped", "--cap", "1")
-    gone = live.guest("gone")
-    gone.new_pool()
-    gone.close()
-    lapsed = live.guest("lapsed")
-    lapsed.new_pool(shared=SHARED)
-    Live.wait_for(lambda: "expelled" in states(live)["lapsed"])
-    found = Live.wait_for(lambda: "waited for" in states(live)["gone"] and states(live))
-    assert "no session" in found["never-came"]
-    assert "connected  " in found["active"]
-    assert "connected, frozen" in found["frozen"]
-    assert "connected, over cap" in found["capped"]
-    assert "waited for since" in live.tmem("info", "gone")
-    kinds = [event["kind"] for event in live.call("events.recent")]
-    assert {"client-added", "session-started", "expelled"} <= set(kinds)
-    assert "expelled lapsed: " in live.tmem("events", "-n", "1000")
+# command, status, and what is said
+WRONG: list[tuple[list[str], int, str]] = [
+    (["info", "nobody"], 1, "tmem: there is no client 'nobody'"),
+    (["set", "nobody", "-w", "1"], 1, "tmem: there is no client 'nobody'"),
+    (["set", "guest", "-c", "5XB"], 2, "'5XB' is not a size"),
+    (["set", "-w", "1"], 2, "either a CLIENT or --all is needed"),
+    (["set", "guest", "--all"], 2, "either a CLIENT or --all is needed"),
+    (["set", "guest", "-w", "-1"], 1, "weight is a whole number, not negative"),
+    (["set", "guest", "-w", "4294967296"], 1, "does not fit"),
+    (["set", "guest", "-p", "lzo"], 2, "invalid choice: 'lzo'"),
+    (["auth", "add", "guest", "five"], 1, "tmem: 'five' is not a uuid"),
+    (["client", "add", "new", "--listen", "here"], 1, "'here' is not an absolute path"),
+    (["client", "add", "new"], 2, "one of the arguments --listen --connect is required"),
+    (["client", "add", "new", "--listen", "/" + "x" * 200], 1, "path has at most 107 bytes"),
+    (["client", "add", "x" * 200, "--listen", "/tmp/x"], 1, "name has at most 127 bytes"),
+    (["client", "add", "new", "--listen", "/proc/x/y"], 1, "No such file or directory: '/proc/x'"),
+    (["client", "add", "new", "--listen", "/etc/passwd"], 1, "is there and is no socket"),
+    (["arena", "budget", "1PiB"], 1, "is more than the 256GiB that it was made for"),
+    (["arena", "budget", "64XB"], 2, "'64XB' is not a size"),
+    (["arena", "shrink"], 2, "the following arguments are required: SIZE"),
+    (["arena", "info", "/absent"], 1, "No such file"),
+    (["arena", "info", "/etc/passwd"], 1, "arena"),
+    (["flush", "guest", "--size", "-1"], 2, "'-1' is not a size"),
+    (["stats", "nobody"], 1, "tmem: there is no client 'nobody'"),
+    (["stats", "--watch", "-1"], 2, "'-1' is not a number of seconds"),
+    (["top", "--delay=-1"], 2, "'-1' is not a number of seconds"),
+    (["events", "-n", "x"], 2, "invalid int value: 'x'"),
+    (["freeze", "nobody"], 1, "tmem: there is no client 'nobody'"),
+    (["auth", "list", "nobody"], 1, "tmem: there is no client 'nobody'"),
+    (["auth", "all", "perhaps"], 2, "invalid choice: 'perhaps'"),
+    (["trace", "record", "/proc/x"], 1, "No such file"),
+    (["trace", "record", "/x", "--max-size", "1X"], 2, "'1X' is not a size"),
+    (["trace", "stats", "/absent"], 1, "No such file"),
+    (["trace", "replay", "/etc/passwd"], 1, "this is no trace"),
+    (["client", "lost", "guest", "-y"], 1, "tmem: client 'guest' has no session"),
+]
 
 
 def test_info_says_who_keeps_a_shared_pool_from_being_served(live: Live) -> None:
@@ -141,37 +145,30 @@ def test_stats_and_top_follow_what_happens(live: Live) -> None:
     assert live.tmem("freeable").strip().isdigit()
 
 
-@pytest.mark.parametrize(
-    ("line", "status", "sentence"),
-    [
-        (["info", "nobody"], 1, "tmem: there is no client 'nobody'"),
-        (["set", "nobody", "-w", "1"], 1, "tmem: there is no client 'nobody'"),
-        (["set", "guest", "-c", "5XB"], 2, "'5XB' is not a size"),
-        (["set", "-w", "1"], 2, "either a CLIENT or --all is needed"),
-        (["set", "guest", "--all"], 2, "either a CLIENT or --all is needed"),
-        (["set", "guest", "-w", "-1"], 1, "weight is a whole number, not negative"),
-        (["set", "guest", "-w", "4294967296"], 1, "tmem: "),
-        (["set", "guest", "-p", "lzo"], 2, "invalid choice: 'lzo'"),
-        (["auth", "add", "guest", "five"], 1, "tmem: 'five' is not a uuid"),
-        (["client", "add", "new", "--listen", "here"], 1, "'here' is not an absolute path"),
-        (["client", "add", "new"], 2, "one of the arguments --listen --connect is required"),
-        (["client", "add", "new", "--listen", "/" + "x" * 200], 1, "tmem: "),
-        (["client", "add", "x" * 200, "--listen", "/tmp/x"], 1, "tmem: "),
-        (["client", "lost", "guest", "-y"], 1, "tmem: client 'guest' has no session"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_sentence(
-    live: Live, line: list[str], status: int, sentence: str
-) -> None:
+def test_what_is_wrong_is_said_in_one_sentence(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMEM_SOCKET", str(live.socket))
     live.add("guest")
-    printed = live.tmem(*line, status=status)
-    assert sentence in printed
-    assert status == 2 or len(printed.splitlines()) == 1
+    for line, status, sentence in WRONG:
+        printed = live.tmem(*line, status=status, socket=False)
+        assert sentence in printed, line
+        assert status == 2 or len(printed.splitlines()) == 1, printed
 
 
 def test_without_a_service_every_command_says_how_to_start_one(stopped: Live) -> None:
-    for line in (["list"], ["info", "x"], ["stats"], ["top"], ["events"], ["freeable"]):
-        assert "start one with" in stopped.tmem(*line, status=1)
+    words = {"CLIENT": "x", "UUID": UUID, "SIZE": "1MiB", "FILE": "/x", "allow": "on"}
+    tried = set()
+    for name, command in commands().items():
+        if "--socket" not in command._option_string_actions or name == "tmem serve":
+            continue
+        line = name.split()[1:]
+        for action in command._actions:
+            if not action.option_strings:
+                line.append(words[str(action.metavar or action.dest)])
+        if "--listen" in command._option_string_actions:
+            line += ["--listen", "/x"]
+        assert "start one with: systemctl start tmem" in stopped.tmem(*line, status=1), line
+        tried.add(name)
+    assert {"tmem list", "tmem client lost", "tmem auth all", "tmem trace record"} < tried
 
 
 def test_events_are_followed(live: Live) -> None:

@@ -2,17 +2,16 @@
 """The control socket and the dispatcher behind it, with methods of the test's own."""
 
 import asyncio
-import os
 import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.service.live import another_user
 from tmem_host.control import CallRefused, Connection, ControlError, NoService
 from tmem_host.control.rpc import Notification, Request
 from tmem_host.service.control import CONNECTIONS_MAX, ControlSocket, listen
@@ -199,19 +198,7 @@ def test_without_a_service_one_sentence_says_how_to_start_one(tmp_path: Path) ->
 def test_a_socket_without_rights_is_named(tmp_path: Path) -> None:
     with (
         listen(tmp_path / "s", 0o000),
-        an_ordinary_user(),
+        another_user(),
         pytest.raises(NoService, match="may not be used"),
     ):
         Connection(tmp_path / "s")
-
-
-@contextmanager
-def an_ordinary_user() -> Iterator[None]:
-    """Root may use every socket."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)

@@ -42,27 +42,46 @@ def test_every_kind_of_event_is_documented() -> None:
         assert kind.name.lower().replace("_", "-") in KINDS
 
 
-def commands() -> set[str]:
+def commands() -> dict[str, argparse.ArgumentParser]:
     """Every command of `tmem`, those of commands with verbs too."""
 
-    def below(parser: argparse.ArgumentParser, name: str) -> set[str]:
+    def below(parser: argparse.ArgumentParser, name: str) -> dict[str, argparse.ArgumentParser]:
         actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
         inner = {
-            found
+            found: command
             for action in actions
             for verb, sub in action.choices.items()
-            for found in below(sub, f"{name} {verb}")
+            for found, command in below(sub, f"{name} {verb}").items()
         }
-        return inner or {name}
+        return inner or {name: parser}
 
     return below(cli.parser(), "tmem")
+
+
+def test_every_command_that_reads_has_json() -> None:
+    reading = ["list", "info", "stats", "set", "freeable", "top", "events", "doctor"]
+    reading += ["auth list", "arena info", "arena check", "vm list", "vm info"]
+    reading += ["trace record", "trace stats", "trace replay", "kernel list", "image list"]
+    known = commands()
+    for name in reading:
+        assert "--json" in known[f"tmem {name}"]._option_string_actions, name
+
+
+def test_where_a_domain_is_named_a_connection_can_be_given() -> None:
+    for name, command in commands().items():
+        names_one = any(action.metavar == "CLIENT" for action in command._actions)
+        if names_one and name != "tmem client add":  # which is a new one
+            assert "--connect" in command._option_string_actions, name
+            # xl's -c is the cap
+            short = command._option_string_actions["-c"].dest
+            assert short == ("cap" if name == "tmem set" else "connect"), name
 
 
 def test_the_table_for_who_knows_xen_names_what_there_is() -> None:
     text = (DOCS / "xen-tools.md").read_text(encoding="utf-8")
     table = text.split("## Keys")[0]
     named = set(re.findall(r"`(tmem [a-z]+(?: [a-z]+)?)[ `]", table))
-    known = commands()
+    known = {*commands()}
     known |= {name.rpartition(" ")[0] for name in known}
     for name in named:
         assert name in known, name

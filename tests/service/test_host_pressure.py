@@ -7,7 +7,7 @@ That such bytes show in MemAvailable is tested at the engine (tests/engine/test_
 import os
 from pathlib import Path
 
-from tests.service.conftest import Live
+from tests.service.live import Live
 from tmem_host.native import Engine
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.provision.vm.skips import needs_libvirt, needs_qemu
-from tests.service.conftest import Live
+from tests.service.live import Live
 from tmem_host.control import CallRefused, Connection
 from tmem_host.control.rpc import Response
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmem_host.service.config import PressureConfig
-from tmem_host.service.pressure import Pressure, Signs, available_bytes
+from tmem_host.service.pressure import Pressure
+from tmem_host.service.signs import Signs, available_bytes
 
 MIB = 1 << 20
 CONFIG = PressureConfig(step=0.25, floor=30 * MIB, calm=10_000)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tmem trace against a live service."""
 
+import errno
 import json
 import os
 import re
@@ -9,8 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.engine.arenas import small_host, why_no_mount
 from tests.server.peer import page_of
-from tests.service.conftest import Live
+from tests.service.live import Live
 from tests.trace.reference import read_blocks
 
 
@@ -71,6 +75,29 @@ def test_seconds_contents_and_a_limit(live: Live) -> None:
     assert "has reached its limit of 8192 bytes" in errors
     live.tmem("trace", "record", str(live.folder / "two"), "--seconds", "0.1")
     assert [kind for kind, _, _ in read_blocks((live.folder / "two").read_bytes())] == [3]
+
+
+@pytest.mark.skipif(why_no_mount() is not None, reason=str(why_no_mount()))
+def test_a_full_disk_ends_the_recording_and_nothing_else(live: Live) -> None:
+    guest = live.guest("web")
+    pool = guest.new_pool()
+    with small_host(256 << 10) as disk:
+        process = recorder(live, str(disk / "trace"), "--contents", "--json")
+        for index in range(300):
+            assert guest.put(pool, index, os.urandom(4096)) == 1
+        printed, errors = process.communicate(timeout=60)  # it ends by itself
+        assert process.returncode == 1
+        status = json.loads(printed)
+        assert (status["code"], status["recording"]) == (-errno.ENOSPC, False)
+        assert status["dropped"] > 0
+        assert re.fullmatch(r"tmem: \d+ operations dropped: .*No space left on device\n", errors)
+        # what is there can be read, and says what is missing
+        told = live.tmem("trace", "stats", str(disk / "trace"), "--json", socket=False, status=1)
+        assert f"{status['dropped']} operations were never written" in told
+        assert "writing ended early: No space left on device" in told
+    # the guests have seen nothing of it, and the next recording begins afresh
+    assert guest.get(pool, 299) is not None
+    live.tmem("trace", "record", str(live.folder / "next"), "--seconds", "0.1")
 
 
 def test_a_recorder_that_is_killed_does_not_record_for_ever(live: Live) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.provision.vm.recorder import Recorder
 from tests.vm.conftest import MakeVm
+from tmem_host.peers import peer_of
 from tmem_host.provision.kernel import Kernel
 from tmem_host.provision.vm.errors import (
     GuestFailed,
@@ -25,7 +26,7 @@ from tmem_host.provision.vm.errors import (
     WrongState,
 )
 from tmem_host.provision.vm.lifecycle import Ending, Rewind
-from tmem_host.provision.vm.peer import check_peer, guest_resident_bytes, peer_of, pid_file
+from tmem_host.provision.vm.peer import check_peer, guest_resident_bytes, pid_file
 from tmem_host.provision.vm.places import Places
 from tmem_host.provision.vm.policy import PersistentPages
 from tmem_host.provision.vm.probe import boot_once

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import Live
 from tests.service.conftest import stopped as _stopped
+from tests.service.live import Live
 from tests.vm.guest import Guest
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel

@@ -3,8 +3,8 @@
 
 import argparse
 import sys
-from typing import Any
 
+from tmem_host.cli.describe import describe, describe_service, state_words
 from tmem_host.cli.output import columns, count, size, table
 from tmem_host.cli.service import (
     add_client,
@@ -24,8 +24,15 @@ _ENCODINGS = ("raw", "lz4", "zstd")
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds all of them."""
     add_command(commands, "list", run_list, help_="list the clients", reads=True)
-    info = add_command(commands, "info", run_info, help_="show all about a client", reads=True)
-    add_client(info)
+    info = add_command(
+        commands,
+        "info",
+        run_info,
+        help_="show all about a client, or about the service",
+        description="Shows all about a client; without CLIENT about the service and its arena.",
+        reads=True,
+    )
+    add_client(info, optional=True)
     _add_set(commands)
     for name, frozen, help_ in (
         ("freeze", True, "refuse new pages and new pools of a client"),
@@ -57,7 +64,7 @@ def _add_set(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         description="Changes a client's settings for good. With none given it shows them.",
         reads=True,
     )
-    add_client(command, all_=True)
+    add_client(command, all_=True, short=False)  # -c is the cap, as in xl
     command.add_argument("-w", "--weight", type=int, help="share relative to others; 0: no limit")
     command.add_argument("-c", "--cap", type=size_argument, help="most arena bytes; 0: none")
     command.add_argument(
@@ -117,89 +124,16 @@ def run_list(options: argparse.Namespace, connection: Connection) -> int:
 
 
 def run_info(options: argparse.Namespace, connection: Connection) -> int:
-    """Prints everything about a client."""
-    client = connection.call("client.info", client=client_of(options))
-    if options.json:
-        print_json(client)
+    """Prints everything about a client, or the service."""
+    if options.client is None:
+        found = connection.call("service.info") | {"usage": connection.call("arena.usage")}
     else:
-        print(describe(client))
+        found = connection.call("client.info", client=client_of(options))
+    if options.json:
+        print_json(found)
+    else:
+        print(describe_service(found) if options.client is None else describe(found))
     return 0
-
-
-def describe(client: dict[str, Any]) -> str:
-    """A client for people."""
-    settings = client["settings"]
-    rows = [
-        ("client", f"{client['name']} (number {client['uid']})"),
-        ("state", state_words(client)),
-        ("session", _session(client["session"])),
-        (
-            "pages",
-            f"{client['ephemeral_pages']} ephemeral in {size(client['ephemeral_bytes'])},"
-            f" {client['persistent_pages']} persistent in {size(client['persistent_bytes'])}",
-        ),
-        ("weight", _weight(client)),
-        ("cap", limit(settings["cap_bytes"])),
-        ("quota", limit(settings["persistent_quota_bytes"])),
-        ("encoding", _encoding(settings)),
-        ("may share", ", ".join(client["uuids"]) or "nothing"),
-    ]
-    rows += [(f"pool {pool['id']}", _pool(pool)) for pool in client["pool_list"]]
-    return table(rows)
-
-
-def state_words(client: dict[str, Any]) -> str:
-    """How a client is, in words."""
-    words = {
-        "none": "no session",
-        "active": "connected",
-        "awaited": "waited for",
-        "expelled": "expelled",
-    }
-    state = words[client["state"]]
-    cap = client["settings"]["cap_bytes"]
-    if cap and client["ephemeral_bytes"] + client["persistent_bytes"] > cap:
-        state += ", over cap"
-    return f"{state}, frozen" if client["settings"]["frozen"] else state
-
-
-def _weight(client: dict[str, Any]) -> str:
-    weight = client["settings"]["weight"]
-    return (
-        f"{weight}, a share of {size(client['share_bytes'])}" if weight else "0: no share, no limit"
-    )
-
-
-def _session(session: dict[str, Any] | None) -> str:
-    if session is None:
-        return "never had one"
-    told = f"epoch {session['epoch']}, {count(session['requests'], 'request')}"
-    if session["implementation"]:
-        told += f", {session['implementation']}"
-    if session["state"] == "awaited":
-        told += f", waited for since {session['since_seconds']:.0f} s"
-    return told
-
-
-def _encoding(settings: dict[str, Any]) -> str:
-    told = str(settings["encoding"])
-    if told == "zstd":
-        told += f" level {settings['zstd_level']}"
-    if settings["dedup"]:
-        told += ", equal pages shared"
-        if settings["trust_group"]:
-            told += f" in group {settings['trust_group']}"
-    return told
-
-
-def _pool(pool: dict[str, Any]) -> str:
-    kind = "persistent" if "persistent" in pool["flags"] else "ephemeral"
-    told = f"{kind}, {count(pool['pages'], 'page')} of {count(pool['objects'], 'object')}"
-    if pool["uuid"]:
-        told = f"shared {pool['uuid']} by {count(pool['members'], 'member')}, {told}"
-    if pool["waits_for"]:
-        told += f"; not served: waiting for {', '.join(pool['waits_for'])}"
-    return told
 
 
 def run_set(options: argparse.Namespace, connection: Connection) -> int:

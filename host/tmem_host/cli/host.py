@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from tmem_host.cli.output import table
-from tmem_host.cli.service import add_command, print_json
+from tmem_host.cli.service import add_client, add_command, client_of, print_json
+from tmem_host.cli.sizes import seconds_argument
 from tmem_host.control import Connection
 
 
@@ -17,11 +18,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     stats = add_command(
         commands, "stats", run_stats, help_="show the counters of a client, or of all", reads=True
     )
-    stats.add_argument("client", metavar="CLIENT", nargs="?", help="a client's name")
+    add_client(stats, optional=True)
     stats.add_argument(
         "--watch",
         metavar="SECONDS",
-        type=float,
+        type=seconds_argument,
         nargs="?",
         const=1.0,
         help="again and again, what has changed since the last time (default: every second)",
@@ -42,12 +43,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run_stats(options: argparse.Namespace, connection: Connection) -> int:
     """Prints counters, once or again and again."""
-    found = connection.call("stats", client=options.client)
+    client = client_of(options) if options.client is not None else None
+    found = connection.call("stats", client=client)
     _print_stats(options, found["counters"], found["meanings"])
     while options.watch is not None:
         time.sleep(options.watch)
         before = found["counters"]
-        found = connection.call("stats", client=options.client)
+        found = connection.call("stats", client=client)
         changed = {
             name: value - before[name]
             for name, value in found["counters"].items()

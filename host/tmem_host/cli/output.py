@@ -14,6 +14,8 @@ def size(bytes_: int) -> str:
         if round(value, 1) < 1024 or unit == _UNITS[-1]:
             break
         value /= 1024
+    if bytes_ == 1:
+        unit = "byte"
     return f"{value:.1f}".removesuffix(".0") + f" {unit}"
 
 

@@ -47,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(Service(config).run())
     except OSError as error:
-        print(f"tmem: {error.strerror or error}", file=sys.stderr)
+        file = f"{error.filename}: " if error.filename else ""
+        print(f"tmem: {file}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 

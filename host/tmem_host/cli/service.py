@@ -42,15 +42,23 @@ def _connected(run: Run, options: argparse.Namespace) -> int:
         return run(options, connection)
 
 
-def add_client(command: argparse.ArgumentParser, *, all_: bool = False) -> None:
-    """Adds CLIENT, or with `all_` also --all."""
+def add_client(
+    command: argparse.ArgumentParser,
+    *,
+    optional: bool = False,
+    all_: bool = False,
+    short: bool = True,
+) -> None:
+    """Adds CLIENT, which may be left out if `optional` or `all_`, and --connect, for short -c if
+    `short`; with `all_` also --all."""
     command.add_argument(
         "client",
         metavar="CLIENT",
-        nargs="?" if all_ else None,
+        nargs="?" if all_ or optional else None,
         help="a client's name, as tmem list shows it; a domain's also by its uuid or id",
     )
     command.add_argument(
+        *(["-c"] if short else []),
         "--connect",
         metavar="URI",
         help="the libvirt connection that knows the domain (default: the service's own)",

@@ -16,7 +16,7 @@ from typing import Any
 
 from tmem_host.cli.output import columns, count, size, table
 from tmem_host.cli.service import add_command, print_json
-from tmem_host.cli.sizes import size_argument
+from tmem_host.cli.sizes import seconds_argument, size_argument
 from tmem_host.control import Connection
 from tmem_host.native import PAGE_BYTES, Encoding, Engine, ReplayReport, Trace, TraceError
 from tmem_host.trace import measure
@@ -61,7 +61,7 @@ def _add_record(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     record.add_argument(
         "--contents", action="store_true", help="with the pages that are put: guests' memory"
     )
-    record.add_argument("--seconds", metavar="N", type=_seconds, help="end after so long")
+    record.add_argument("--seconds", metavar="N", type=seconds_argument, help="end after so long")
     record.add_argument(
         "--max-size", metavar="SIZE", type=size_argument, default=0, help="end at such a file"
     )
@@ -107,16 +107,6 @@ def _add_replay(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     replay.add_argument("--json", action="store_true", help="print one JSON object")
     replay.set_defaults(run=run_replay)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds
 
 
 # ---- record ------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tmem_host.native.abi import CLIENT_NAME_MAX_BYTES
 from tmem_host.native.arena import encoded_path
 from tmem_host.native.client import Client
 from tmem_host.native.records import Counters, Recovery, ShrinkReport, Usage, record, text
+from tmem_host.units import exact_size
 from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ class Engine:
             code = lib.tmem_engine_set_budget(engine, budget_bytes, report)
         if code:
             raise errors.ArenaError(
-                f"{self.path}: the arena cannot have a budget of {budget_bytes} bytes",
+                f"{self.path}: a budget of {exact_size(budget_bytes)} is more than the"
+                f" {exact_size(self.usage().max_bytes)} that it was made for",
                 errno=-code,
                 path=self.path,
             )

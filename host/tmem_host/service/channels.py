@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 
-from tmem_host.native import Server
+from tmem_host.native import Server, TmemError
+from tmem_host.service.settings import ConfigError
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,14 @@ class Channels:
         self._lock = Lock()
 
     def open_kept(self) -> list[str]:
-        """Opens what operators added before; returns a sentence for each that could not be."""
-        if not self._file.exists():
-            return []
+        """Opens what operators added before; returns a sentence for each that could not be.
+        ConfigError: the file is damaged, OSError."""
         problems = []
-        for item in json.loads(self._file.read_text(encoding="utf-8")):
+        for channel in self._read_kept():
             try:
-                self.open(Channel(**item))
-            except Exception as error:
-                problems.append(f"channel of {item.get('client')!r} not opened: {error}")
+                self.open(channel)
+            except (TmemError, ValueError, OSError) as error:
+                problems.append(f"channel of {channel.client!r} not opened: {error}")
         return problems
 
     def open(self, channel: Channel) -> None:
@@ -88,8 +90,20 @@ class Channels:
         with self._lock:
             return list(self._numbers)
 
+    def _read_kept(self) -> list[Channel]:
+        if not self._file.exists():
+            return []
+        try:
+            return [Channel(**item) for item in json.loads(self._file.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{self._file} is damaged ({error}); it has the channels that operators added:"
+                " mend it, or remove it and add them again"
+            ) from None
+
     def _keep(self) -> None:
         kept = [asdict(channel) for channel in self._numbers if channel.kept]
         new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        with open(os.open(new, _FLAGS, 0o600), "w", encoding="utf-8") as file:
+            file.write(json.dumps(kept, indent=1) + "\n")
         os.replace(new, self._file)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tmem_host.native import Encoding
+from tmem_host.native import CLIENT_NAME_MAX_BYTES, Encoding
 from tmem_host.service.settings import (
     ConfigError,
     boolean,
@@ -23,6 +23,8 @@ from tmem_host.service.settings import (
     path,
     setting,
     size,
+    size_from,
+    socket_path,
     text,
 )
 from tmem_host.service.tables import Place, read_table, read_values
@@ -37,7 +39,7 @@ class ArenaConfig:
     """[arena]: where pages are, and how many."""
 
     path: Path = setting(path, Path("/dev/shm/tmem/arena"))
-    budget: int = setting(size, 256 << 20)
+    budget: int = setting(size_from(1 << 20), 256 << 20)
     max: int = setting(size, 0)
     extent: int = setting(size, 0)
     eviction: str = setting(choice("lru"), "lru")
@@ -51,8 +53,8 @@ class ServerConfig:
     """[server]: the data plane."""
 
     workers: int = setting(integer(0, 64), 0)
-    lease: int = setting(duration_ms(100, 60_000), 1000)
-    expel: int = setting(duration_ms(100, 600_000), 2000)
+    lease: int = setting(duration_ms(100, 1000), 1000)
+    expel: int = setting(duration_ms(100, 48_000), 2000)
     giveup: int = setting(duration_ms(0, 600_000), 0)
     patience: int = setting(duration_ms(0, 60_000), 2000)
 
@@ -61,7 +63,7 @@ class ServerConfig:
 class ControlConfig:
     """[control]: the operator's socket."""
 
-    socket: Path | None = setting(path, None)
+    socket: Path | None = setting(socket_path, None)
     group: str | None = setting(text, None)
 
 
@@ -82,7 +84,7 @@ class PressureConfig:
 class MetricsConfig:
     """[metrics]: Prometheus, off unless one of both is given."""
 
-    socket: Path | None = setting(path, None)
+    socket: Path | None = setting(socket_path, None)
     port: int | None = setting(integer(1, 65535), None)
 
 
@@ -97,8 +99,8 @@ class LibvirtConfig:
 class ClientConfig:
     """[clients.NAME]: a client, its channel and its settings."""
 
-    listen: Path | None = setting(path, None)
-    connect: Path | None = setting(path, None)
+    listen: Path | None = setting(socket_path, None)
+    connect: Path | None = setting(socket_path, None)
     mode: int = setting(integer(0, 0o777), 0o600)
     peer_uid: int | None = setting(integer(0, 2**32 - 2), None)
     weight: int | None = setting(integer(0, 2**32 - 1), None)
@@ -177,6 +179,10 @@ def parse(source: str, file: Path) -> Config:
 
 def _client(name: str, table: Any, place: Place) -> ClientConfig:
     section = ("clients", name)
+    if not 0 < len(name.encode()) <= CLIENT_NAME_MAX_BYTES or "\0" in name:
+        raise place.error(
+            section, "", f"has a name of 1 to {CLIENT_NAME_MAX_BYTES} bytes, not this"
+        )
     client: ClientConfig = read_table(ClientConfig, table, place, section)
     if (client.listen is None) == (client.connect is None):
         raise place.error(section, "", "one of listen and connect is needed")

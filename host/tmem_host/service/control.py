@@ -6,13 +6,13 @@ import grp
 import logging
 import os
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from tmem_host.control.errors import CallRefused
 from tmem_host.control.rpc import BadMessage, Decoder, Notification, Request, Response
+from tmem_host.peers import is_meant_for, peer_of
 from tmem_host.service.journal import Journal
 
 CONNECTIONS_MAX = 64
@@ -31,12 +31,14 @@ class ControlSocket:
         self._group = group
         self._call = call
         self._journal = journal
+        self._gid = -1
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Raises OSError with a sentence when the socket cannot be made."""
         listener = listen(self.path, 0o660, self._group)
+        self._gid = self.path.stat().st_gid
         self._server = await asyncio.start_unix_server(self._accepted, sock=listener)
 
     async def stop(self) -> None:
@@ -60,15 +62,32 @@ class ControlSocket:
         task.add_done_callback(end)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        peer = peer_of(connection)
         try:
             if len(self._connections) > CONNECTIONS_MAX:
                 logger.warning("too many control connections, one was refused")
-                return
-            await self._converse(reader, writer)
+            elif is_meant_for(connection, self._gid):
+                await self._converse(reader, writer)
+            else:
+                await self._refuse(reader, writer, f"{peer} may not use {self.path}")
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             pass
         except BadMessage as error:
-            logger.warning("control connection of %s closed: %s", peer(writer), error)
+            logger.warning("control connection of %s closed: %s", peer, error)
+
+    async def _refuse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str
+    ) -> None:
+        """Says so in answer to the first call, and no more."""
+        self._journal.add("refused-tool", why)
+        data = await asyncio.wait_for(reader.read(65536), SEND_SECONDS)
+        for message in Decoder().feed(data):
+            if isinstance(message, Request):
+                await self._send(
+                    writer, Response(message.id, {"code": "rights", "message": why}, None)
+                )
+                return
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         decoder = Decoder()
@@ -141,13 +160,3 @@ def _remove_stale(path: Path) -> None:
             path.unlink()
             return
     raise OSError(f"{path} is in use: is another service running?")
-
-
-def peer(writer: asyncio.StreamWriter) -> str:
-    """Who is at the other end, for the log."""
-    connection = writer.get_extra_info("socket")
-    size = struct.calcsize("3i")
-    pid, uid, _ = struct.unpack(
-        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    )
-    return f"pid {pid}, uid {uid}"

@@ -9,14 +9,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tmem_host.control.errors import CallRefused
 from tmem_host.control.paths import SYSTEM_SOCKET, user_run_directory
 from tmem_host.native import Engine, Scrubber, Server, TmemError
-from tmem_host.service import pressure
 from tmem_host.service.channels import Channel, Channels
 from tmem_host.service.config import ClientConfig, Config, load
 from tmem_host.service.control import ControlSocket
@@ -28,7 +26,8 @@ from tmem_host.service.libvirt_link import LibvirtLink
 from tmem_host.service.methods import Methods
 from tmem_host.service.metrics import TmemCollector
 from tmem_host.service.notify import notify, watchdog_seconds
-from tmem_host.service.reload import restart_keys
+from tmem_host.service.pressure import PressureWatch
+from tmem_host.service.reload import later_keys
 from tmem_host.service.settings import ConfigError
 
 logger = logging.getLogger("tmem.service")
@@ -42,7 +41,11 @@ class Service:
         self.journal = Journal()
         self._link: LibvirtLink | None = None
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._follower = threading.Thread(
+            target=self._follow_events, name="tmem-events", daemon=True
+        )
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT. TmemError, OSError: it could not be brought up."""
@@ -50,7 +53,7 @@ class Service:
         self._stop_asked = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop_asked.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload_asked)
         for folder in (self.config.arena.path.parent, self.config.state_directory):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
@@ -59,12 +62,16 @@ class Service:
             self._channels = Channels(self._server, self.config.state_directory)
             self._open_channels()
             collector = TmemCollector(self._engine, self._server, self._about()["version"])
-            stack.enter_context(exporter(self.config.metrics, collector))
+            stack.enter_context(exporter(self.config.metrics, collector, self._tell))
             if self.config.libvirt.uri is not None:
                 self._link = self._follow_libvirt(self.config.libvirt.uri)
                 stack.callback(self._link.stop)
             if self.config.arena.scrub:
                 stack.enter_context(Scrubber(self._engine))
+            self._pressure = PressureWatch(
+                self._engine, self.config.pressure, self.config.arena.budget, self._tell
+            )
+            stack.callback(self._pressure.stop)
             await self._serve()
 
     async def _serve(self) -> None:
@@ -75,13 +82,15 @@ class Service:
             self.journal,
             tell=self._tell,
             about=self._about(),
+            set_budget=self._pressure.set_budget,
             link=self._link,
         )
         self._dispatcher = Dispatcher(methods)
         path = self.config.control.socket or default_control_socket()
         control = ControlSocket(path, self.config.control.group, self._call, self.journal)
         await control.start()
-        self._watch()
+        self._pressure.start()
+        self._follower.start()
         watchdog = asyncio.create_task(_feed_watchdog())
         notify("READY=1", f"STATUS=serving {self.config.arena.path}")
         logger.info("serving arena=%s control=%s", self.config.arena.path, path)
@@ -93,8 +102,7 @@ class Service:
             watchdog.cancel()
             self._stopping.set()
             await control.stop()
-            for thread in self._threads:
-                await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(self._follower.join)
 
     # ---- bringing up ---------------------------------------------------------------------
 
@@ -165,21 +173,11 @@ class Service:
             return await asyncio.to_thread(self._dispatcher.call, name, arguments)
         except CallRefused:
             raise
-        except (TmemError, OverflowError) as error:
+        except (TmemError, OverflowError, ValueError, OSError) as error:
             raise CallRefused(str(error), "failed") from None
         except Exception:
             logger.exception("method %s failed", name)
             raise CallRefused(f"{name} failed; the service's log says why", "failed") from None
-
-    def _watch(self) -> None:
-        self._spawn("tmem-events", self._follow_events)
-        if self.config.pressure.enabled:
-            self._spawn("tmem-pressure", self._follow_pressure)
-
-    def _spawn(self, name: str, run: Callable[[], None]) -> None:
-        thread = threading.Thread(target=run, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
 
     def _tell(self, kind: str, text: str, client: str | None = None) -> None:
         """From any thread."""
@@ -192,42 +190,46 @@ class Service:
                 kind = event.kind.name.lower().replace("_", "-")
                 self._tell(kind, event.detail or f"code {event.code}", event.client or None)
 
-    def _follow_pressure(self) -> None:
-        pressure.watch(self._engine, self.config, self._stopping.is_set, time.monotonic, self._tell)
-
     # ---- SIGHUP --------------------------------------------------------------------------
 
-    def _reload(self) -> None:
-        if self.config.source is None:
-            self.journal.add("reload", "there is no configuration file to read again")
-            return
-        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            new = load(self.config.source)
-            self._take(new)
-        except (ConfigError, TmemError, OSError) as error:
-            self.journal.add("reload", f"nothing more was taken over: {error}")
-        notify("READY=1")
+    def _reload_asked(self) -> None:
+        task = asyncio.create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        """One after the other, and beside the event loop: shrinking takes its time."""
+        async with self._reloading:
+            if self.config.source is None:
+                self.journal.add("reload", "there is no configuration file to read again")
+                return
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                new = load(self.config.source)
+                await asyncio.to_thread(self._take, new)
+            except (ConfigError, TmemError, ValueError, OSError) as error:
+                self.journal.add("reload-failed", f"nothing more was taken over: {error}")
+            notify("READY=1")
 
     def _take(self, new: Config) -> None:
-        old, self.config = self.config, new
+        old = self.config
         logging.getLogger("tmem").setLevel(new.log_level.upper())
         if new.arena.budget != old.arena.budget:
-            self._engine.set_budget(new.arena.budget)
+            self._pressure.set_budget(new.arena.budget)
+        if new.pressure != old.pressure:
+            self._pressure.configure(new.pressure)
         self._engine.set_policy(eviction=new.arena.eviction, admission=new.arena.admission)
         if new.arena.shared_auth_all != old.arena.shared_auth_all:
             self._engine.shared_auth_all = new.arena.shared_auth_all
+        stay = [configured_channel(*item) for item in new.clients.items()]
         for name, client in old.clients.items():
-            if configured_channel(name, client) not in [
-                configured_channel(*item) for item in new.clients.items()
-            ]:
-                self._channels.close(configured_channel(name, client))
+            if (channel := configured_channel(name, client)) not in stay:
+                self._channels.close(channel)
         for name, client in new.clients.items():
             self._open_client(name, client)
-        later = restart_keys(old, new)
-        self.journal.add(
-            "reload", f"at the next start: {', '.join(later)}" if later else "everything taken over"
-        )
+        # not before all of it was taken over: what was not is tried again the next time
+        self.config = new
+        self._tell("reload", later_keys(old, new) or "everything taken over")
 
 
 def configured_channel(name: str, client: ClientConfig) -> Channel:

@@ -46,6 +46,8 @@ KINDS: dict[str, tuple[bool, str]] = {
     "pressure": (True, "the host needs memory, and the budget was lowered"),
     "pressure-over": (False, "the budget was raised again"),
     "reload": (False, "the configuration was read again"),
+    "reload-failed": (True, "the configuration could not be taken over"),
+    "refused-tool": (True, "a process that may not do so used the service's own sockets"),
     "channel-failed": (True, "a channel that was added earlier could not be opened"),
     "libvirt-there": (False, "the domains of a libvirt connection are followed"),
     "libvirt-away": (True, "libvirt does not answer"),

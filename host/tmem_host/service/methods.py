@@ -5,19 +5,23 @@ They run in threads of their own, any number at once; engine and server are made
 is named by its name or, with libvirt connected, by uuid or id of its domain.
 """
 
+import contextlib
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from tmem_host.control.errors import CallRefused
 from tmem_host.native import (
     COUNTER_MEANINGS,
     Client,
+    ClientGone,
     Encoding,
     EndReason,
     Engine,
     NoSession,
     Server,
+    ShrinkReport,
     UnknownClient,
 )
 from tmem_host.service.channels import Channel, Channels
@@ -25,7 +29,7 @@ from tmem_host.service.dispatch import method
 from tmem_host.service.journal import Journal, Tell
 from tmem_host.service.libvirt_link import LibvirtLink
 from tmem_host.service.recording import Recording
-from tmem_host.service.views import as_map, client_line, client_whole
+from tmem_host.service.views import as_map, client_line, client_whole, unserved_pools
 
 
 class Methods:
@@ -40,6 +44,7 @@ class Methods:
         *,
         tell: Tell,
         about: dict[str, Any],
+        set_budget: Callable[[int], ShrinkReport],
         link: LibvirtLink | None = None,
     ) -> None:
         self._link = link
@@ -49,6 +54,7 @@ class Methods:
         self._journal = journal
         self._tell = tell
         self._about = about
+        self._set_budget = set_budget
         self._started = time.monotonic()
         self._recording = Recording(server, tell)
 
@@ -82,7 +88,10 @@ class Methods:
     @method("arena.usage")
     def arena_usage(self) -> dict[str, Any]:
         """What the arena holds, and what recovery found."""
-        return as_map(self._engine.usage()) | {"recovery": as_map(self._engine.recovery())}
+        return as_map(self._engine.usage()) | {
+            "unserved_pools": unserved_pools(self._engine, self._server),
+            "recovery": as_map(self._engine.recovery()),
+        }
 
     @method("arena.shrink")
     def arena_shrink(self, size: int) -> dict[str, Any]:
@@ -93,8 +102,8 @@ class Methods:
 
     @method("arena.set_budget")
     def arena_set_budget(self, size: int) -> dict[str, Any]:
-        """Sets the budget until the next start or pressure; shrinks to it."""
-        report = as_map(self._engine.set_budget(size))
+        """Sets the budget until the next start, and shrinks to it; under pressure it is less."""
+        report = as_map(self._set_budget(size))
         self._tell("budget", f"the budget is {size >> 20} MiB", None)
         return report
 
@@ -109,7 +118,11 @@ class Methods:
     @method("client.list")
     def client_list(self) -> list[dict[str, Any]]:
         """All clients by number."""
-        return [client_line(self._server, client) for client in self._engine.clients()]
+        lines = []
+        for client in self._engine.clients():
+            with contextlib.suppress(ClientGone):  # meanwhile
+                lines.append(client_line(self._server, client))
+        return lines
 
     @method("client.info")
     def client_info(self, client: str) -> dict[str, Any]:

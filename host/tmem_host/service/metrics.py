@@ -5,14 +5,24 @@ The label `domain` is libvirt's, so that the series join with those of the libvi
 `channel` is "kernel", or what follows the slash in a client's name.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tmem_host.native import Client, ClientInfo, Counters, Engine, Server, SessionState
-from tmem_host.service.views import session_of
+from tmem_host.native import (
+    PAGE_BYTES,
+    Client,
+    ClientGone,
+    ClientInfo,
+    Counters,
+    Engine,
+    Server,
+    SessionState,
+)
+from tmem_host.service.views import session_of, unserved_pools
 
 LABELS = ("domain", "channel")
 
@@ -76,7 +86,6 @@ _ARENA = {
     "kvmtmem_freeable_bytes": ("Arena memory that could be given back at once", "freeable_bytes"),
     "kvmtmem_heap_bytes": ("Index and tables outside the arena", "heap_bytes"),
     "kvmtmem_payload_bytes": ("Stored contents, encoded", "payload_bytes"),
-    "kvmtmem_unserved_pools": ("Shared pools that wait for a member", "unserved_pools"),
 }
 _PAGES: dict[str, Callable[[ClientInfo], tuple[int, int]]] = {
     "ephemeral": lambda info: (info.ephemeral_pages, info.ephemeral_bytes),
@@ -99,7 +108,14 @@ class TmemCollector(Collector):
         usage = self._engine.usage()
         for name, (help_, field) in _ARENA.items():
             yield GaugeMetricFamily(name, help_, getattr(usage, field))
-        clients = [(client, client.info(), client.counters()) for client in self._engine.clients()]
+        unserved = unserved_pools(self._engine, self._server)
+        yield GaugeMetricFamily(
+            "kvmtmem_unserved_pools", "Shared pools that wait for a member", unserved
+        )
+        clients = []
+        for client in self._engine.clients():
+            with contextlib.suppress(ClientGone):  # meanwhile
+                clients.append((client, client.info(), client.counters()))
         yield from _operations(clients)
         yield from _pages(clients)
         yield from self._sessions(clients)
@@ -147,6 +163,9 @@ def _pages(clients: list[tuple[Client, ClientInfo, Counters]]) -> Iterator[Metri
     stored = GaugeMetricFamily(
         "kvmtmem_stored_bytes", "Arena bytes charged", labels=(*LABELS, "kind")
     )
+    original = GaugeMetricFamily(
+        "kvmtmem_original_bytes", "Bytes of the pages as guests put them", labels=(*LABELS, "kind")
+    )
     settings: dict[str, Any] = {}
     for name, help_ in (("weight", "Weight"), ("cap_bytes", "Cap"), ("frozen", "1 while frozen")):
         settings[name] = GaugeMetricFamily(f"kvmtmem_client_{name}", help_, labels=LABELS)
@@ -154,7 +173,8 @@ def _pages(clients: list[tuple[Client, ClientInfo, Counters]]) -> Iterator[Metri
         for kind, charged in _PAGES.items():
             count, bytes_ = charged(info)
             pages.add_metric([*labels(client.name), kind], count)
+            original.add_metric([*labels(client.name), kind], count * PAGE_BYTES)
             stored.add_metric([*labels(client.name), kind], bytes_)
         for name, metric in settings.items():
             metric.add_metric(labels(client.name), float(getattr(info.settings, name)))
-    yield from (pages, stored, *settings.values())
+    yield from (pages, stored, original, *settings.values())

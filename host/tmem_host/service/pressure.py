@@ -1,27 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Host pressure: when the host runs short of memory, the arena gives some back.
 
-Signs of pressure: the kernel's PSI trigger of memory (of the host, and of the service's own cgroup
-if it has one), the cgroup's memory.high or memory.max coming near, MemAvailable below a limit. Each
-sign lowers the budget by one step, not below the floor; after a calm time one step is taken back.
-What to do is decided by Pressure, which knows no files; what the kernel says is read by Signs.
+Each sign of pressure lowers the budget by one step, not below the floor; after a calm time one step
+is taken back, up to what is wanted. What to do is decided by Pressure, which knows no files; what
+the kernel says is read by Signs; PressureWatch brings both together.
 """
 
-import contextlib
-import os
-import select
+import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
 
-from tmem_host.native import Engine
-from tmem_host.service.config import Config, PressureConfig
+from tmem_host.native import Engine, ShrinkReport
+from tmem_host.service.config import PressureConfig
+from tmem_host.service.journal import Tell
+from tmem_host.service.signs import Signs
 
-# A limit of the cgroup is near when less than this share of it is left.
-NEAR_SHARE = 0.05
+_LOOK_S = 1.0
 
 
 class Pressure:
-    """The control law. `budget` is what the arena may hold now; times are seconds of one clock."""
+    """The control law. `budget_bytes` is what the arena may hold now, `wanted_bytes` what it may
+    hold without pressure; times are seconds of one clock."""
 
     def __init__(self, config: PressureConfig, wanted_bytes: int, now: float) -> None:
         self.config = config
@@ -29,11 +28,15 @@ class Pressure:
         self.budget_bytes = wanted_bytes
         self._changed = now
 
+    def want(self, wanted_bytes: int, now: float) -> None:
+        """Another budget from now on, whatever pressure there was."""
+        self.wanted_bytes = self.budget_bytes = wanted_bytes
+        self._changed = now
+
     def pressed(self, now: float) -> int:
         """A sign of pressure: the new budget."""
-        step = max(int(self.wanted_bytes * self.config.step), 1)
         floor = min(self.config.floor, self.wanted_bytes)
-        self.budget_bytes = max(self.budget_bytes - step, floor)
+        self.budget_bytes = min(self.budget_bytes, max(self.budget_bytes - self._step(), floor))
         self._changed = now
         return self.budget_bytes
 
@@ -43,124 +46,91 @@ class Pressure:
             return None
         if now - self._changed < self.config.calm / 1000:
             return None
-        step = max(int(self.wanted_bytes * self.config.step), 1)
-        self.budget_bytes = min(self.budget_bytes + step, self.wanted_bytes)
+        self.budget_bytes = min(self.budget_bytes + self._step(), self.wanted_bytes)
         self._changed = now
         return self.budget_bytes
 
+    def _step(self) -> int:
+        return max(int(self.wanted_bytes * self.config.step), 1)
 
-class Signs:
-    """Reads the signs. `proc` and `cgroup` are folders, so that tests can write them."""
+
+class PressureWatch:
+    """Owns the engine's budget: operators and the configuration say what is wanted, and a thread
+    lowers and raises it as the host needs. Any thread may call any method; a lock orders what
+    becomes of the budget, and is held while the arena shrinks to it."""
 
     def __init__(
         self,
+        engine: Engine,
         config: PressureConfig,
-        proc: Path = Path("/proc"),
-        cgroup: Path | None = None,
+        wanted_bytes: int,
+        tell: Tell,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config = config
-        self._proc = proc
-        self._cgroup = own_cgroup(proc) if cgroup is None else cgroup
-        self._triggers: list[int] = []
+        self._engine = engine
+        self._tell = tell
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._law = Pressure(config, wanted_bytes, clock())
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="tmem-pressure", daemon=True)
 
-    def open_triggers(self) -> list[str]:
-        """Asks the kernel to tell of stalls; returns the files that it could be asked at. A kernel
-        without PSI, or one that does not let us, leaves the other signs."""
-        window_us = self._config.psi_window * 1000
-        order = f"some {int(window_us * self._config.psi_share)} {window_us}\0".encode()
-        found = []
-        for file in (self._proc / "pressure" / "memory", self._cgroup / "memory.pressure"):
-            with contextlib.suppress(OSError):
-                trigger = os.open(file, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-                try:
-                    os.write(trigger, order)
-                except OSError:
-                    os.close(trigger)
-                    raise
-                self._triggers.append(trigger)
-                found.append(str(file))
-        return found
+    def start(self) -> None:
+        self._thread.start()
 
-    def close(self) -> None:
-        for trigger in self._triggers:
-            os.close(trigger)
-        self._triggers.clear()
+    def stop(self) -> None:
+        """Ends the thread, if it was started; the budget stays."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    def wait(self, seconds: float) -> str | None:
-        """Waits for a sign, at most so long; returns it in words, or None."""
-        poll = select.poll()
-        for trigger in self._triggers:
-            poll.register(trigger, select.POLLPRI)
-        for _, event in poll.poll(seconds * 1000):
-            if event & select.POLLPRI:
-                return "tasks wait for memory (PSI)"
-        return self.look()
+    def set_budget(self, wanted_bytes: int) -> ShrinkReport:
+        """Another budget from now on; what was given back. TmemError, and then nothing changed."""
+        with self._lock:
+            report = self._engine.set_budget(wanted_bytes)
+            self._law.want(wanted_bytes, self._clock())
+        return report
 
-    def look(self) -> str | None:
-        """The signs that are looked at rather than waited for."""
-        limit = self._config.available_min
-        if limit and (available := available_bytes(self._proc)) < limit:
-            return f"MemAvailable is {available >> 20} MiB"
-        current = _number(self._cgroup / "memory.current")
-        for name in ("memory.high", "memory.max"):
-            most = _number(self._cgroup / name)
-            if current is not None and most is not None and current > most * (1 - NEAR_SHARE):
-                return f"{current >> 20} MiB of {name} {most >> 20} MiB are used"
-        return None
+    def configure(self, config: PressureConfig) -> None:
+        """Other settings from now on, at the latest a second later. When pressure is no longer to
+        be looked at, the budget is what is wanted again. TmemError."""
+        with self._lock:
+            if not config.enabled:
+                self._engine.set_budget(self._law.wanted_bytes)
+                self._law.want(self._law.wanted_bytes, self._clock())
+            self._law.config = config
 
+    # ---- the thread ----------------------------------------------------------------------
 
-def available_bytes(proc: Path = Path("/proc")) -> int:
-    """MemAvailable. OSError or ValueError when the kernel does not tell."""
-    for line in (proc / "meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"{proc}/meminfo has no MemAvailable")
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            config = self._law.config
+            if config.enabled:
+                self._watch(config)
+            else:
+                self._stopped.wait(_LOOK_S)
 
+    def _watch(self, config: PressureConfig) -> None:
+        """Watches until there are other settings."""
+        signs = Signs(config)
+        where = ", ".join(signs.open_triggers()) or "the cgroup's limits and MemAvailable only"
+        self._tell("pressure-watched", f"pressure is watched at {where}", None)
+        try:
+            while not self._stopped.is_set() and self._law.config is config:
+                sign = signs.wait(_LOOK_S)
+                with self._lock:
+                    if self._law.config is config:
+                        self._react(sign)
+        finally:
+            signs.close()
 
-def own_cgroup(proc: Path = Path("/proc")) -> Path:
-    """The folder of this process's cgroup (version 2); one that is not there if it has none."""
-    with contextlib.suppress(OSError):
-        for line in (proc / "self" / "cgroup").read_text(encoding="ascii").splitlines():
-            if line.startswith("0::"):
-                return Path("/sys/fs/cgroup") / line[3:].strip().lstrip("/")
-    return Path("/nonexistent")
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):  # "max" is no limit
-        return None
-
-
-def watch(
-    engine: Engine,
-    config: Config,
-    stopped: Callable[[], bool],
-    clock: Callable[[], float],
-    tell: Callable[[str, str], None],
-) -> None:
-    """The watching thread: until `stopped`, lowers and raises the engine's budget, and tells what
-    it did (kind of event, text)."""
-    signs = Signs(config.pressure)
-    files = signs.open_triggers()
-    where = ", ".join(files) or "the cgroup's limits and MemAvailable only"
-    tell("pressure-watched", f"pressure is watched at {where}")
-    law = Pressure(config.pressure, config.arena.budget, clock())
-    try:
-        while not stopped():
-            if sign := signs.wait(1.0):
-                before = law.budget_bytes
-                if (budget := law.pressed(clock())) < before:
-                    report = engine.set_budget(budget)
-                    given_kib = report.returned_bytes >> 10
-                    tell(
-                        "pressure",
-                        f"{sign}: the budget is now {budget >> 20} MiB; "
-                        f"{given_kib} KiB were given back",
-                    )
-            elif raised := law.calm(clock()):
-                engine.set_budget(raised)
-                tell("pressure-over", f"calm: the budget is {raised >> 20} MiB again")
-    finally:
-        signs.close()
+    def _react(self, sign: str | None) -> None:
+        if sign is not None:
+            before = self._law.budget_bytes
+            if (budget := self._law.pressed(self._clock())) < before:
+                given_kib = self._engine.set_budget(budget).returned_bytes >> 10
+                told = f"{sign}: the budget is now {budget >> 20} MiB"
+                self._tell("pressure", f"{told}; {given_kib} KiB were given back", None)
+        elif (raised := self._law.calm(self._clock())) is not None:
+            self._engine.set_budget(raised)
+            self._tell("pressure-over", f"calm: the budget is {raised >> 20} MiB again", None)

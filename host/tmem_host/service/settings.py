@@ -2,12 +2,14 @@
 """What a key of the configuration may be: each kind takes a value of TOML and returns it checked,
 or raises ValueError with the end of a sentence that begins with the key."""
 
+import os
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from tmem_host.units import parse_duration_ms, parse_size
+from tmem_host.native.server import SOCKET_PATH_MAX_BYTES
+from tmem_host.units import exact_size, parse_duration_ms, parse_size
 
 Setting = Callable[[Any], Any]
 
@@ -39,6 +41,15 @@ def path(value: Any) -> Path:
     return Path(value)
 
 
+def socket_path(value: Any) -> Path:
+    checked = path(value)
+    if (found := len(os.fsencode(checked))) > SOCKET_PATH_MAX_BYTES:
+        raise ValueError(
+            f"is a socket's path of at most {SOCKET_PATH_MAX_BYTES} bytes, not {found}"
+        )
+    return checked
+
+
 def size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError('is a size, for instance "64MiB"')
@@ -46,6 +57,15 @@ def size(value: Any) -> int:
         return parse_size(str(value))
     except ValueError as error:
         raise ValueError(f"is a size: {error}") from None
+
+
+def size_from(least: int) -> Setting:
+    def check(value: Any) -> int:
+        if (bytes_ := size(value)) < least:
+            raise ValueError(f"is a size of at least {exact_size(least)}")
+        return bytes_
+
+    return check
 
 
 def fraction(value: Any) -> float:

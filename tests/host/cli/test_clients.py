@@ -16,6 +16,7 @@ import pytest
 
 from tmem_host.cli import auth, clients, host, parser
 from tmem_host.cli.top import Look
+from tmem_host.control import CallRefused
 
 GOLDEN = Path(__file__).parent / "golden"
 UUID = "a1b2c3d4-e5f6-0718-293a-4b5c6d7e8f90"
@@ -70,6 +71,7 @@ POOL = {
     "pages": 1,
     "objects": 1,
     "waits_for": [],
+    "silent_seconds": {},
 }
 
 
@@ -86,7 +88,7 @@ class Service:
         whole = next(item for item in CLIENTS if item["name"] == client)
         session = None if whole["state"] == "none" else SESSION | {"state": whole["state"]}
         shared = POOL | {"id": 9, "flags": ["shared"], "uuid": UUID, "members": 2, "pages": 40}
-        waiting = shared | {"id": 10, "waits_for": ["cut-off", "db"]}
+        waiting = shared | {"id": 10, "waits_for": ["cut-off", "db"], "silent_seconds": {"db": 7.0}}
         pools = [POOL, shared, waiting] if session else []
         return whole | {"session": session, "uuids": [UUID], "pool_list": pools, "counters": {}}
 
@@ -160,3 +162,19 @@ def test_top_shows_rates_since_the_last_look() -> None:
     cells = second._cells(CLIENTS[1], first)
     assert cells == ["web", "connected", "2.4 MiB", "29.3 KiB", "0", "4", "0", "0"]
     assert second._cells(CLIENTS[1], None)[-4:] == ["-"] * 4
+
+
+def test_top_leaves_out_who_is_removed_meanwhile() -> None:
+    class Shrinking(Service):
+        def stats(self, client: str | None) -> dict[str, Any]:
+            if client == "db":
+                raise CallRefused("there is no client 'db'", "unknown")
+            return super().stats(client)
+
+    look = Look(Shrinking())  # type: ignore[arg-type]
+    assert [client["name"] for client in look.clients] == ["fresh", "web", "cut-off", "web/user"]
+    whole = Look(Service())  # type: ignore[arg-type]
+    assert whole.rates("db", look) is None
+    anew = Look(Service())  # type: ignore[arg-type]
+    anew.counters["db"] = dict.fromkeys(anew.counters["db"], 0)
+    assert anew.rates("db", whole) == dict.fromkeys(("puts", "hits", "misses", "flushes"), 0)

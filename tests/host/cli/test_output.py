@@ -8,6 +8,7 @@ from tmem_host.cli.output import count, size, table
     ("bytes_", "text"),
     [
         (0, "0 bytes"),
+        (1, "1 byte"),
         (1023, "1023 bytes"),
         (1024, "1 KiB"),
         (1500, "1.5 KiB"),

@@ -8,40 +8,20 @@ makes sure that QEMU of that very domain listens there, not somebody who put a s
 import itertools
 import os
 import socket
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from tmem_host.peers import Peer, peer_of
 from tmem_host.provision.vm.connection import EMBED, SYSTEM
 from tmem_host.provision.vm.errors import VmError
 from tmem_host.provision.vm.places import Places
 
-_CREDENTIALS = struct.Struct("3i")
 # QEMU's name for a memory backend of type memfd.
 _GUEST_MEMORY = "/memfd:memory-backend-memfd"
 
 
 class WrongPeer(VmError):
     """Not the domain's QEMU is at the other end of a socket."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Who listens on a socket."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def peer_of(connection: socket.socket) -> Peer:
-    """Who called listen() on the socket that `connection` is connected to.
-
-    libvirt makes the sockets and hands them to QEMU, which calls listen() again; that sets it.
-    """
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return Peer(*_CREDENTIALS.unpack(raw))
 
 
 def check_peer(connection: socket.socket, domain: UUID, pid_file: Path) -> Peer:
@@ -58,8 +38,7 @@ def check_peer(connection: socket.socket, domain: UUID, pid_file: Path) -> Peer:
         owner = path.stat().st_uid
         if peer.uid != owner or not _runs_domain(peer.pid, domain):
             raise WrongPeer(
-                f"process {peer.pid} of user {peer.uid} listens on {path}, which does not look like"
-                f" QEMU of the domain {domain}"
+                f"{peer} listens on {path}, which does not look like QEMU of the domain {domain}"
             ) from None
         return peer
     except (OSError, ValueError) as error:
