@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The metrics of a live service, read by Prometheus' own parser."""
 
+import contextlib
 import re
 import socket
 import urllib.request
@@ -134,8 +135,8 @@ def test_they_are_off_by_default(live: Live) -> None:
     assert not [*live.folder.glob("metrics*")]
     listening = Path("/proc/net/tcp").read_text(encoding="ascii")
     pid = live.call("service.info")["pid"]
-    inodes = set()
+    inodes: set[str] = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
-        if match := re.match(r"socket:\[(\d+)\]", str(file.readlink())):
-            inodes.add(match[1])
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            inodes |= {*re.findall(r"socket:\[(\d+)\]", str(file.readlink()))}
     assert not inodes & {line.split()[9] for line in listening.splitlines()[1:]}
