@@ -16,6 +16,14 @@ int tmem_cleancache_init_shared_fs(struct tmem_shim *shim, const uint8_t *uuid, 
 	return tmem_shim_new_pool(shim, TMEM_POOL_SHARED, uuid);
 }
 
+int tmem_cleancache_rejoin_shared_fs(struct tmem_shim *shim, const uint8_t *uuid,
+				     uint64_t page_bytes)
+{
+	if (page_bytes != TMEM_PAGE_BYTES)
+		return TMEM_EOPNOTSUPP;
+	return tmem_shim_rejoin_pool(shim, uuid);
+}
+
 int tmem_cleancache_get_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			     uint64_t index, void *page)
 {

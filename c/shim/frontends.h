@@ -15,6 +15,9 @@
 int tmem_cleancache_init_fs(struct tmem_shim *shim, uint64_t page_bytes);
 int tmem_cleancache_init_shared_fs(struct tmem_shim *shim, const uint8_t *uuid,
 				   uint64_t page_bytes);
+/* The same for a mount that has been a member before (tmem_shim_rejoin_pool). */
+int tmem_cleancache_rejoin_shared_fs(struct tmem_shim *shim, const uint8_t *uuid,
+				     uint64_t page_bytes);
 
 /* Task, the page locked. */
 int tmem_cleancache_get_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,

@@ -64,7 +64,7 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 }
 
 /* Completes the message whose beginning was kept. Returns what was used of @data, or -1. */
-static int64_t complete(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+static int64_t complete_message(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
 	size_t room = sizeof(shim->assembly) - shim->assembled, kept = shim->assembled;
 	size_t added = bytes < room ? bytes : room;
@@ -95,7 +95,7 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
 									  : TMEM_INPUT_BATCH_BYTES;
 
-		used = shim->assembled ? complete(shim, at, part) : take_messages(shim, at, part);
+		used = shim->assembled ? complete_message(shim, at, part) : take_messages(shim, at, part);
 		if (used < 0)
 			break;
 		at += used;

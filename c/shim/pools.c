@@ -80,6 +80,18 @@ int tmem_shim_new_pool(struct tmem_shim *shim, uint32_t flags, const uint8_t *uu
 	return id;
 }
 
+int tmem_shim_rejoin_pool(struct tmem_shim *shim, const uint8_t *uuid)
+{
+	unsigned long irq = tmem_shim_lock(shim);
+	int id = make(shim, TMEM_POOL_SHARED, uuid);
+
+	if (id >= 0)
+		tmem_pool_find(shim, (uint32_t)id)->was_member = true;
+	tmem_shim_advance(shim);
+	tmem_shim_unlock(shim, irq);
+	return id;
+}
+
 int tmem_shim_adopt_pool(struct tmem_shim *shim, const struct tmem_shim_pool_info *info)
 {
 	unsigned long irq = tmem_shim_lock(shim);
@@ -126,6 +138,19 @@ int tmem_shim_pool_info(struct tmem_shim *shim, uint32_t id, struct tmem_shim_po
 	}
 	tmem_shim_unlock(shim, irq);
 	return pool ? 0 : TMEM_ENODEV;
+}
+
+int64_t tmem_shim_pool_next(struct tmem_shim *shim, int64_t pool)
+{
+	unsigned long irq = tmem_shim_lock(shim);
+	uint32_t i = pool < 0 ? 0 : (uint32_t)pool % shim->config.pools + 1;
+	int64_t next = -1;
+
+	for (; next < 0 && i < shim->config.pools; i++)
+		if (shim->pools[i].id != TMEM_NO_HOST_POOL)
+			next = shim->pools[i].id;
+	tmem_shim_unlock(shim, irq);
+	return next;
 }
 
 /* ---- asking the host ------------------------------------------------------------------ */

@@ -25,7 +25,7 @@ static bool power_of_two(uint32_t value)
 }
 
 /* Fills in the defaults. False: not possible. */
-static bool complete(struct tmem_shim_config *config)
+static bool complete_config(struct tmem_shim_config *config)
 {
 	config->queue_entries = or_default(config->queue_entries, 1024);
 	config->staged_pages = or_default(
@@ -64,33 +64,36 @@ static void *take(uint8_t *at, uint64_t *used, uint64_t bytes)
 	return place;
 }
 
-/* Where everything is: the shim at the beginning of @memory, or only its size. */
+/* Where everything is: the shim at the beginning of @memory, or (NULL) only its size. */
 static uint64_t lay_out(uint8_t *memory, const struct tmem_shim_config *config)
 {
 	uint64_t used = 0;
-	struct tmem_shim *shim = take(memory, &used, sizeof(*shim)), nowhere;
+	struct tmem_shim *shim = take(memory, &used, sizeof(*shim));
 	struct tmem_owed *owed;
 
-	if (!memory)
-		shim = &nowhere;
-	shim->entries = take(memory, &used, config->queue_entries * sizeof(*shim->entries));
-	shim->buckets = take(memory, &used, config->queue_entries * sizeof(*shim->buckets));
-	shim->heads = take(memory, &used, config->queue_entries * TMEM_WIRE_HEADER_BYTES);
-	shim->slots = take(memory, &used, (uint64_t)config->staged_pages * TMEM_SLOT_BYTES);
-	shim->pools = take(memory, &used, config->pools * sizeof(*shim->pools));
+#define PLACE(field, bytes)                                                                        \
+	do {                                                                                       \
+		void *place = take(memory, &used, bytes);                                          \
+		if (shim)                                                                          \
+			shim->field = place;                                                       \
+	} while (0)
+	PLACE(entries, config->queue_entries * sizeof(*shim->entries));
+	PLACE(buckets, config->queue_entries * sizeof(*shim->buckets));
+	PLACE(heads, config->queue_entries * TMEM_WIRE_HEADER_BYTES);
+	PLACE(slots, (uint64_t)config->staged_pages * TMEM_SLOT_BYTES);
+	PLACE(pools, config->pools * sizeof(*shim->pools));
 	owed = take(memory, &used, (uint64_t)config->pools * config->owed_objects * sizeof(*owed));
-	shim->landed = take(memory, &used, config->landing_pages * sizeof(*shim->landed));
-	shim->landing_buckets =
-		take(memory, &used, config->landing_pages * sizeof(*shim->landing_buckets));
-	shim->landing = take(memory, &used, (uint64_t)config->landing_pages * TMEM_PAGE_BYTES);
-	shim->runs = take(memory, &used, config->runs * sizeof(*shim->runs));
-	shim->windows = take(memory, &used, config->summary_windows * sizeof(*shim->windows));
-	shim->filter = take(memory, &used, config->summary_filter_bits / 8);
-	shim->own = take(memory, &used, TMEM_OWN_OBJECTS * sizeof(*shim->own));
-	shim->own_filter = take(memory, &used, TMEM_OWN_FILTER_BITS / 8);
-	if (memory)
-		for (uint32_t i = 0; i < config->pools; i++)
-			shim->pools[i].owed = owed + (uint64_t)i * config->owed_objects;
+	PLACE(landed, config->landing_pages * sizeof(*shim->landed));
+	PLACE(landing_buckets, config->landing_pages * sizeof(*shim->landing_buckets));
+	PLACE(landing, (uint64_t)config->landing_pages * TMEM_PAGE_BYTES);
+	PLACE(runs, config->runs * sizeof(*shim->runs));
+	PLACE(windows, config->summary_windows * sizeof(*shim->windows));
+	PLACE(filter, config->summary_filter_bits / 8);
+	PLACE(own, TMEM_OWN_OBJECTS * sizeof(*shim->own));
+	PLACE(own_filter, TMEM_OWN_FILTER_BITS / 8);
+#undef PLACE
+	for (uint32_t i = 0; shim && i < config->pools; i++)
+		shim->pools[i].owed = owed + (uint64_t)i * config->owed_objects;
 	return used;
 }
 
@@ -98,7 +101,7 @@ uint64_t tmem_shim_bytes(const struct tmem_shim_config *config)
 {
 	struct tmem_shim_config completed = *config;
 
-	return complete(&completed) ? lay_out(NULL, &completed) : 0;
+	return complete_config(&completed) ? lay_out(NULL, &completed) : 0;
 }
 
 struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *config,
@@ -108,7 +111,7 @@ struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *co
 	struct tmem_shim *shim = memory;
 	uint64_t bytes;
 
-	if (!complete(&completed))
+	if (!complete_config(&completed))
 		return NULL;
 	bytes = lay_out(NULL, &completed);
 	memset(memory, 0, bytes);
@@ -233,6 +236,14 @@ void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret)
 	ret->confirmed = shim->confirmed;
 	ret->memory_bytes = shim->memory_bytes;
 	tmem_shim_unlock(shim, flags);
+}
+
+bool tmem_shim_crowded(const struct tmem_shim *shim)
+{
+	uint64_t head = __atomic_load_n(&shim->slot_head, __ATOMIC_RELAXED);
+	uint64_t tail = __atomic_load_n(&shim->slot_tail, __ATOMIC_RELAXED);
+
+	return (head - tail) * 4 >= (uint64_t)shim->config.staged_pages * 3;
 }
 
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret)

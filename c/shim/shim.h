@@ -129,6 +129,15 @@ void tmem_shim_destroy(struct tmem_shim *shim);
  */
 int tmem_shim_new_pool(struct tmem_shim *shim, uint32_t flags, const uint8_t *uuid);
 
+/* The same for a mount that has been a member of the shared pool before, through a shim that is no
+ * more or a pool of this one that was left: it joins only if the host can tell that this guest has
+ * lived on since (R-a), else it stays out. Atomic. */
+int tmem_shim_rejoin_pool(struct tmem_shim *shim, const uint8_t *uuid);
+
+/* The id of the pool that follows @pool in the table; @pool < 0: of the first. -1: none follows.
+ * Atomic. */
+int64_t tmem_shim_pool_next(struct tmem_shim *shim, int64_t pool);
+
 struct tmem_shim_pool_info {
 	uint32_t id;
 	uint32_t host_id; /* 0xffffffff: the host has not given one */
@@ -338,6 +347,12 @@ struct tmem_shim_info {
 /* Atomic, both. */
 void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret);
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret);
+
+#ifndef TMEM_CDEF
+/* Whether three quarters of the staged pages are in use: soon puts will become flushes (L). Takes
+ * no lock, so it may be a moment old. Atomic. */
+bool tmem_shim_crowded(const struct tmem_shim *shim);
+#endif
 
 /* ---- a session that outlives its process ---------------------------------------------- */
 

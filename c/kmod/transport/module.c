@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <generated/utsrelease.h>
+
+#include "transport.h"
+
+struct tmem_transport tmem_transport;
+
+/* ---- parameters ----------------------------------------------------------------------- */
+
+static char *device = "";
+module_param(device, charp, 0444);
+MODULE_PARM_DESC(device, "virtio device of the port " TMEM_PORT_NAME ", such as virtio3");
+
+static char *lost = "panic";
+module_param(lost, charp, 0444);
+MODULE_PARM_DESC(lost, "what becomes of a process whose swap page the host has lost: panic, wait");
+
+static unsigned int staged_pages = 512;
+module_param(staged_pages, uint, 0444);
+MODULE_PARM_DESC(staged_pages, "pages on their way to the host at a time");
+
+static unsigned int queue_entries = 2048;
+module_param(queue_entries, uint, 0444);
+MODULE_PARM_DESC(queue_entries, "operations on their way at a time, a power of two");
+
+static unsigned int landing_pages = 128;
+module_param(landing_pages, uint, 0444);
+MODULE_PARM_DESC(landing_pages, "pages fetched ahead and not read yet");
+
+static unsigned int pools = 64;
+module_param(pools, uint, 0444);
+MODULE_PARM_DESC(pools, "mounts with a pool at a time, and one for swap");
+
+static unsigned int poll_us = 300;
+module_param(poll_us, uint, 0644);
+MODULE_PARM_DESC(poll_us, "how long a task that waits moves bytes itself, in microseconds");
+
+u64 tmem_transport_poll_ns(void)
+{
+	return (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
+}
+
+bool tmem_transport_panics(void)
+{
+	return strcmp(lost, "wait");
+}
+
+const char *tmem_transport_device(void)
+{
+	return device;
+}
+
+/* ---- attached: reads Y or N; N detaches, Y attaches again ------------------------------ */
+
+static bool attached;
+
+bool tmem_transport_attached(void)
+{
+	return READ_ONCE(attached);
+}
+
+static int attach(void)
+{
+	int code = tmem_backend_register(&tmem_transport_backend);
+
+	if (!code)
+		attached = true;
+	else
+		pr_err("tmem: the transport cannot be attached: another backend is (%d)\n", code);
+	return code;
+}
+
+static int detach(void)
+{
+	uint64_t pages = 0;
+	int code = tmem_backend_unregister(&tmem_transport_backend, &pages);
+
+	if (!code)
+		attached = false;
+	else if (code == -EBUSY)
+		pr_err("tmem: the transport stays attached: the host holds %llu swap pages; "
+		       "swapoff brings them home\n",
+		       pages);
+	return code;
+}
+
+static int set_attached(const char *value, const struct kernel_param *parameter)
+{
+	bool wanted;
+	int code = kstrtobool(value, &wanted);
+
+	/* while the module is being loaded there is nothing to attach yet */
+	if (code || !tmem_transport.shim)
+		return code ?: -EINVAL;
+	if (wanted == attached)
+		return 0;
+	return wanted ? attach() : detach();
+}
+
+static const struct kernel_param_ops attached_ops = {
+	.set = set_attached,
+	.get = param_get_bool,
+};
+module_param_cb(attached, &attached_ops, &attached, 0644);
+MODULE_PARM_DESC(attached,
+		 "N detaches (refused while the host holds swap pages), Y attaches again");
+
+/* ---- loading, unloading --------------------------------------------------------------- */
+
+static int make_shim(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	static const struct tmem_shim_callbacks callbacks = {
+		.wake = tmem_pump_shim_wakes,
+		.reopen = tmem_pump_reopen,
+		.lost = tmem_notify_lost,
+		.event = tmem_notify_event,
+	};
+	struct tmem_shim_config config = {
+		.queue_entries = queue_entries,
+		.staged_pages = staged_pages,
+		.pools = pools,
+		.landing_pages = landing_pages,
+		.implementation = "Linux " UTS_RELEASE ", tmem_transport",
+	};
+	void *memory;
+
+	tmem_backend_boot_id(config.boot_id);
+	transport->shim_bytes = tmem_shim_bytes(&config);
+	if (!transport->shim_bytes) {
+		pr_err("tmem: staged_pages, queue_entries, landing_pages or pools is not "
+		       "possible\n");
+		return -EINVAL;
+	}
+	/* the device reads staged pages where they are, many at a time: in a row in memory (V4) */
+	memory = alloc_pages_exact(transport->shim_bytes, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	if (!memory)
+		return -ENOMEM;
+	transport->shim = tmem_shim_init(memory, &config, &callbacks);
+	return 0;
+}
+
+static void free_shim(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+
+	tmem_shim_destroy(transport->shim);
+	tmem_backend_free_areas();
+	free_pages_exact(transport->shim, transport->shim_bytes);
+}
+
+static int __init load(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	int code;
+
+	if (!*device) {
+		pr_err("tmem: device=virtioN has to name the device of the port %s\n",
+		       TMEM_PORT_NAME);
+		return -EINVAL;
+	}
+	if (strcmp(lost, "panic") && strcmp(lost, "wait")) {
+		pr_err("tmem: lost=%s is neither panic nor wait\n", lost);
+		return -EINVAL;
+	}
+	mutex_init(&transport->pump);
+	init_waitqueue_head(&transport->wake);
+	transport->fill_ns = U64_MAX;
+	code = make_shim();
+	if (code)
+		return code;
+	code = tmem_pump_start();
+	if (code)
+		goto no_thread;
+	code = tmem_notify_register();
+	if (code)
+		goto no_notifiers;
+	code = tmem_port_register();
+	if (code)
+		goto no_driver;
+	if (!transport->port)
+		pr_warn("tmem: there is no %s, or virtio_console has it; the backend waits for "
+			"it\n",
+			device);
+	code = attach();
+	if (code)
+		goto not_attached;
+	tmem_debug_register();
+	return 0;
+not_attached:
+	tmem_port_unregister();
+no_driver:
+	tmem_notify_unregister();
+no_notifiers:
+	tmem_pump_stop();
+no_thread:
+	free_shim();
+	return code;
+}
+
+/* Only once detached: hooks holds this module until then. */
+static void __exit unload(void)
+{
+	tmem_debug_unregister();
+	tmem_pump_stop();
+	tmem_port_unregister();
+	tmem_notify_unregister();
+	free_shim();
+}
+
+module_init(load);
+module_exit(unload);
+MODULE_DESCRIPTION("Transcendent memory on a KVM host, over a virtio-serial port");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <linux/completion.h>
+#include <linux/kthread.h>
+#include <linux/sched.h>
+#include <linux/timekeeping.h>
+
+#include "transport.h"
+#include "wire.h"
+
+enum {
+	TURN_ROUNDS = 64,  /* of output and input, before the pump looks at anything else */
+	FILL_MS = 400,     /* without an answer to HELLO */
+	BYE_MS = 2000,     /* for what is queued and BYE to go out */
+	MAKE_ROOM_MS = 20, /* that a get waits for puts at most */
+};
+
+#define REST_MAX_NS (60ull * NSEC_PER_SEC)
+
+static const u8 zeros[TMEM_WIRE_MESSAGE_MAX];
+
+/* ---- waking --------------------------------------------------------------------------- */
+
+void tmem_pump_wake(void)
+{
+	WRITE_ONCE(tmem_transport.wanted, true);
+	wake_up(&tmem_transport.wake);
+}
+
+/* A task that may sleep tells the pump at the end of its call, unless it has done the pump's work
+ * itself by then: waking a thread costs as much as a part of a round trip. */
+void tmem_pump_shim_wakes(void *context)
+{
+	WRITE_ONCE(tmem_transport.wanted, true);
+	if (irqs_disabled() || in_interrupt())
+		wake_up(&tmem_transport.wake);
+}
+
+void tmem_pump_leave(void)
+{
+	if (READ_ONCE(tmem_transport.wanted))
+		wake_up(&tmem_transport.wake);
+}
+
+void tmem_pump_reopen(void *context)
+{
+	WRITE_ONCE(tmem_transport.reopen, true);
+	tmem_pump_wake();
+}
+
+/* ---- the stream comes and goes -------------------------------------------------------- */
+
+/* HELLO goes out only when nothing that was taken before is in the device any more. */
+static void open_stream(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+
+	if (!READ_ONCE(transport->reopen) || !transport->port || !transport->up ||
+	    tmem_port_sending(transport->port))
+		return;
+	WRITE_ONCE(transport->reopen, false);
+	transport->fill_ns = ktime_get_boottime_ns() + FILL_MS * NSEC_PER_MSEC;
+	tmem_shim_opened(transport->shim);
+}
+
+void tmem_pump_host_opened(void)
+{
+	tmem_transport.up = true;
+	tmem_transport.counters.host_opened++;
+	WRITE_ONCE(tmem_transport.reopen, true);
+}
+
+void tmem_pump_host_closed(void)
+{
+	tmem_transport.up = false;
+	tmem_transport.counters.host_closed++;
+	WRITE_ONCE(tmem_transport.reopen, false);
+	tmem_transport.fill_ns = U64_MAX;
+	tmem_shim_closed(tmem_transport.shim);
+}
+
+/* ---- bytes ---------------------------------------------------------------------------- */
+
+static void take_back(struct tmem_port *port)
+{
+	u64 filler_bytes, bytes = tmem_port_sent(port, &filler_bytes);
+
+	if (bytes > filler_bytes)
+		tmem_shim_sent(tmem_transport.shim, bytes - filler_bytes);
+}
+
+static bool send(struct tmem_port *port)
+{
+	struct tmem_shim_segment segments[TMEM_SEGMENTS];
+	struct tmem_transport *transport = &tmem_transport;
+	u32 room, count, i;
+
+	take_back(port);
+	room = min_t(u32, tmem_port_room(port), TMEM_SEGMENTS);
+	count = room ? tmem_shim_output(transport->shim, segments, room) : 0;
+	for (i = 0; i < count; i++) {
+		transport->counters.sent_bytes += segments[i].bytes;
+		/* a broken device is about to be removed, which ends the stream */
+		if (tmem_port_send(port, &segments[i], false))
+			break;
+	}
+	if (!count)
+		return false;
+	transport->counters.segments += count;
+	transport->counters.kicks++;
+	tmem_port_kick(port);
+	return true;
+}
+
+static bool receive(struct tmem_port *port)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	const void *piece;
+	bool any = false;
+	u32 bytes;
+
+	while ((piece = tmem_port_receive(port, &bytes))) {
+		transport->counters.pieces++;
+		transport->counters.received_bytes += bytes;
+		if (transport->up)
+			tmem_shim_input(transport->shim, piece, bytes);
+		tmem_port_return(port, piece);
+		any = true;
+	}
+	return any;
+}
+
+/* One round in both directions; false: nothing moved. */
+static bool move(void)
+{
+	struct tmem_port *port = tmem_transport.port;
+	bool moved;
+
+	if (!port)
+		return false;
+	/* what is asked for from here on is seen by the next round */
+	WRITE_ONCE(tmem_transport.wanted, false);
+	smp_mb();
+	moved = receive(port);
+	if (tmem_transport.up)
+		moved |= send(port);
+	return moved;
+}
+
+/* ---- tasks that wait ------------------------------------------------------------------ */
+
+/* Interrupts again. What comes back is waited for only where that is what is missing. */
+static void listen(void)
+{
+	struct tmem_port *port = tmem_transport.port;
+	bool output_too;
+
+	if (!port)
+		return;
+	output_too = READ_ONCE(tmem_transport.reopen) || !tmem_port_room(port);
+	if (!tmem_port_listen(port, output_too))
+		WRITE_ONCE(tmem_transport.wanted, true);
+}
+
+static void stop_moving(void)
+{
+	listen();
+	mutex_unlock(&tmem_transport.pump);
+	tmem_pump_leave();
+}
+
+void tmem_platform_poll(struct tmem_platform_done *done)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	u64 end_ns, poll_ns = tmem_transport_poll_ns();
+
+	if (!poll_ns || current == transport->thread || !mutex_trylock(&transport->pump)) {
+		tmem_pump_leave();
+		return;
+	}
+	if (transport->port && transport->up) {
+		transport->counters.polls++;
+		tmem_port_quiet(transport->port);
+		end_ns = ktime_get_ns() + poll_ns;
+		do {
+			if (!move())
+				cpu_relax();
+		} while (!completion_done(&done->completion) && ktime_get_ns() < end_ns);
+		transport->counters.polls_done += completion_done(&done->completion);
+	}
+	/* deadlines and echoes are the thread's */
+	if (!completion_done(&done->completion))
+		WRITE_ONCE(transport->wanted, true);
+	stop_moving();
+}
+
+void tmem_pump_make_room(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	u64 end_ns;
+
+	if (!tmem_shim_crowded(transport->shim) || !READ_ONCE(transport->up))
+		return;
+	end_ns = ktime_get_ns() + MAKE_ROOM_MS * NSEC_PER_MSEC;
+	mutex_lock(&transport->pump);
+	transport->counters.throttled++;
+	if (transport->port)
+		tmem_port_quiet(transport->port);
+	while (transport->port && transport->up && tmem_shim_crowded(transport->shim) &&
+	       ktime_get_ns() < end_ns) {
+		if (!move())
+			cpu_relax();
+		cond_resched();
+	}
+	stop_moving();
+}
+
+/* ---- the thread ----------------------------------------------------------------------- */
+
+static void fill(struct tmem_port *port)
+{
+	const struct tmem_shim_segment filler = {.data = zeros, .bytes = sizeof(zeros)};
+	struct tmem_shim_info info;
+
+	tmem_transport.fill_ns = U64_MAX;
+	tmem_shim_info(tmem_transport.shim, &info);
+	if (info.state != TMEM_SHIM_HELLO || !tmem_port_room(port))
+		return;
+	/* who waits for the rest of a message that was cut sees that none comes */
+	tmem_transport.counters.fills++;
+	if (!tmem_port_send(port, &filler, true))
+		tmem_port_kick(port);
+}
+
+/* Everything once. Returns when to come again, at the latest. */
+static u64 turn(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	unsigned int rounds = 0;
+
+	transport->counters.turns++;
+	if (transport->port) {
+		bool open = tmem_port_control(transport->port);
+
+		if (open != transport->up)
+			open ? tmem_pump_host_opened() : tmem_pump_host_closed();
+		tmem_port_quiet(transport->port);
+		take_back(transport->port);
+		open_stream();
+	}
+	WRITE_ONCE(transport->wanted, false);
+	transport->due_ns = tmem_shim_tick(transport->shim);
+	while (move() && rounds++ < TURN_ROUNDS)
+		open_stream();
+	if (transport->port && transport->fill_ns <= ktime_get_boottime_ns())
+		fill(transport->port);
+	if (rounds > TURN_ROUNDS)
+		WRITE_ONCE(transport->wanted, true);
+	listen();
+	return min(transport->due_ns, transport->fill_ns);
+}
+
+static int run(void *unused)
+{
+	struct tmem_transport *transport = &tmem_transport;
+
+	set_user_nice(current, MIN_NICE);
+	while (!kthread_should_stop()) {
+		u64 now_ns, due_ns;
+
+		mutex_lock(&transport->pump);
+		due_ns = turn();
+		mutex_unlock(&transport->pump);
+		now_ns = ktime_get_boottime_ns();
+		cond_resched();
+		if (due_ns > now_ns)
+			wait_event_idle_timeout(
+				transport->wake,
+				READ_ONCE(transport->wanted) || kthread_should_stop(),
+				nsecs_to_jiffies(min_t(u64, due_ns - now_ns, REST_MAX_NS)) + 1);
+	}
+	return 0;
+}
+
+int tmem_pump_start(void)
+{
+	struct task_struct *thread = kthread_create(run, NULL, "tmem_transport");
+
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	tmem_transport.thread = thread;
+	wake_up_process(thread);
+	return 0;
+}
+
+void tmem_pump_stop(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+	struct tmem_shim_info info;
+	int waited_ms;
+
+	tmem_shim_end(transport->shim);
+	for (waited_ms = 0; waited_ms < BYE_MS; waited_ms += 10) {
+		tmem_pump_wake();
+		tmem_shim_info(transport->shim, &info);
+		if (info.state == TMEM_SHIM_ENDED || info.state == TMEM_SHIM_CLOSED)
+			break;
+		schedule_timeout_uninterruptible(msecs_to_jiffies(10));
+	}
+	kthread_stop(transport->thread);
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The transport module: the backend of the hooks module. A shim (c/shim) whose bytes go over one
+ * port of a virtio-serial controller, the virtqueues of which are driven here (V1-V4). There is one
+ * shim for as long as the module is loaded; the device may come and go under it like any channel.
+ *
+ *   module.c    parameters, loading and unloading, attaching and detaching
+ *   backend.c   what hooks calls, turned into calls of the shim
+ *   pump.c      moves bytes: a kernel thread, and tasks that wait for an answer
+ *   port.c      the device: its queues, its control messages
+ *   notify.c    panic and reboot (R-c); what the shim tells, for the log
+ *   debug.c     debugfs
+ *
+ * Whoever moves bytes holds @pump: "the transport's half" of the shim (shim.h) is called by one
+ * task at a time. It is taken by tasks in reclaim, so nothing is allocated under it (F4). The
+ * device and its queues are used and replaced only under it.
+ *
+ * Lock order: @pump, then the shim's lock; control queue and debugfs take nothing else.
+ */
+#ifndef TMEM_TRANSPORT_KERNEL_H
+#define TMEM_TRANSPORT_KERNEL_H
+
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+#include "frontends.h"
+#include "shim.h"
+#include "../tmem_backend.h"
+
+struct task_struct;
+struct virtio_device;
+struct tmem_port;
+
+#define TMEM_PORT_NAME "org.kvmtmem.kernel.0"
+
+enum {
+	TMEM_SEGMENTS = 32,         /* given to the device in one go */
+	TMEM_PORT_INPUT_PAGES = 64, /* QEMU delivers pieces of a page at most (V4) */
+};
+
+/* Of the pump, for debugfs. Written under @pump. X(name, "meaning"). */
+#define TMEM_TRANSPORT_COUNTERS(X)                                                                 \
+	X(kicks, "times the device was told of output")                                            \
+	X(segments, "pieces of output given to the device")                                        \
+	X(sent_bytes, "bytes given to the device")                                                 \
+	X(received_bytes, "bytes from the device")                                                 \
+	X(pieces, "pieces of input from the device")                                               \
+	X(turns, "turns of the pump's thread")                                                     \
+	X(polls, "waits that moved bytes themselves")                                              \
+	X(polls_done, "of those, that saw their answer come")                                      \
+	X(throttled, "gets that first made room for puts")                                         \
+	X(host_opened, "times the host opened the port")                                           \
+	X(host_closed, "times it closed it")                                                       \
+	X(fills, "times zeros were sent: nobody answered HELLO")                                   \
+	X(devices, "times a device was bound")
+
+#define TMEM_TRANSPORT_COUNTER_FIELD(name, meaning) u64 name;
+struct tmem_transport_counters {
+	TMEM_TRANSPORT_COUNTERS(TMEM_TRANSPORT_COUNTER_FIELD)
+};
+
+struct tmem_transport {
+	struct tmem_shim *shim;
+	size_t shim_bytes;
+	struct mutex pump;
+	struct task_struct *thread;
+	wait_queue_head_t wake;
+	bool wanted; /* there is something to do for the pump */
+	bool reopen; /* the stream is to begin anew once nothing of the old is in the device */
+	bool up;     /* the shim has been told that the stream is there */
+	u64 fill_ns; /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
+	u64 due_ns;  /* of the shim's next tick */
+	struct tmem_port *port; /* NULL: no device */
+	struct tmem_transport_counters counters;
+};
+
+extern struct tmem_transport tmem_transport;
+
+/* ---- module.c ------------------------------------------------------------------------- */
+
+/* What the parameters say: how long a waiting task moves bytes itself, 0: not at all; what becomes
+ * of a load whose page the host has lost. */
+u64 tmem_transport_poll_ns(void);
+bool tmem_transport_panics(void);
+const char *tmem_transport_device(void);
+bool tmem_transport_attached(void);
+
+/* ---- backend.c ------------------------------------------------------------------------ */
+
+extern const struct tmem_backend tmem_transport_backend;
+
+/* The memory of swap areas. The shim is not used any more. */
+void tmem_backend_free_areas(void);
+
+/* ---- pump.c --------------------------------------------------------------------------- */
+
+int tmem_pump_start(void);
+/* Ends the session in order (BYE), as far as the host takes it, and the thread. */
+void tmem_pump_stop(void);
+
+/* Atomic. The pump has something to do. */
+void tmem_pump_wake(void);
+/* The end of every call of the backend: what the call left for the pump is told to it. */
+void tmem_pump_leave(void);
+
+/* Task. Puts come faster than the host takes them: makes room by moving bytes, for a bounded time,
+ * where a task may wait. Called by gets, since who reads is who fills the staging (L). */
+void tmem_pump_make_room(void);
+
+/* Atomic; callbacks of the shim. */
+void tmem_pump_shim_wakes(void *context);
+void tmem_pump_reopen(void *context);
+
+/* With @pump held: the stream is there anew, or gone. */
+void tmem_pump_host_opened(void);
+void tmem_pump_host_closed(void);
+
+/* ---- port.c --------------------------------------------------------------------------- */
+
+int tmem_port_register(void);
+void tmem_port_unregister(void);
+
+/* All with @pump held, @port not NULL. */
+
+/* Control messages that have come are answered; returns whether the host has the port open. */
+bool tmem_port_control(struct tmem_port *port);
+/* Segments that could be sent now. */
+u32 tmem_port_room(struct tmem_port *port);
+/* Sends @segment; there is room. @filler: not the shim's. 0 or a negative errno: the device is
+ * broken. */
+int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segment, bool filler);
+void tmem_port_kick(struct tmem_port *port);
+/* The bytes that have come back since the last call; @filler_bytes of them were not the shim's. */
+u64 tmem_port_sent(struct tmem_port *port, u64 *filler_bytes);
+/* Whether anything sent has not come back. */
+bool tmem_port_sending(struct tmem_port *port);
+/* The next piece of input, or NULL; it is the device's again after tmem_port_return. */
+const void *tmem_port_receive(struct tmem_port *port, u32 *bytes);
+void tmem_port_return(struct tmem_port *port, const void *piece);
+/* From now on no interrupts. */
+void tmem_port_quiet(struct tmem_port *port);
+/* Interrupts for input again and, if @output_too, for output that comes back: that is seldom worth
+ * one, since an answer follows. False: something is there already and may not make one. */
+bool tmem_port_listen(struct tmem_port *port, bool output_too);
+const char *tmem_port_device_name(struct tmem_port *port);
+
+/* ---- notify.c ------------------------------------------------------------------------- */
+
+int tmem_notify_register(void);
+void tmem_notify_unregister(void);
+void tmem_notify_event(void *context, int event, int64_t code);
+int tmem_notify_lost(void *context, uint32_t pool, const struct tmem_oid *oid, uint64_t index);
+
+/* ---- debug.c -------------------------------------------------------------------------- */
+
+void tmem_debug_register(void);
+void tmem_debug_unregister(void);
+
+#endif
