@@ -95,7 +95,8 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
 									  : TMEM_INPUT_BATCH_BYTES;
 
-		used = shim->assembled ? complete_message(shim, at, part) : take_messages(shim, at, part);
+		used = shim->assembled ? complete_message(shim, at, part)
+				       : take_messages(shim, at, part);
 		if (used < 0)
 			break;
 		at += used;

@@ -246,6 +246,12 @@ bool tmem_shim_crowded(const struct tmem_shim *shim)
 	return (head - tail) * 4 >= (uint64_t)shim->config.staged_pages * 3;
 }
 
+uint32_t tmem_shim_backlog(const struct tmem_shim *shim)
+{
+	return (uint32_t)(__atomic_load_n(&shim->head, __ATOMIC_RELAXED) -
+			  __atomic_load_n(&shim->taken, __ATOMIC_RELAXED));
+}
+
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret)
 {
 	unsigned long flags = tmem_shim_lock(shim);

@@ -352,6 +352,8 @@ void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret);
 /* Whether three quarters of the staged pages are in use: soon puts will become flushes (L). Takes
  * no lock, so it may be a moment old. Atomic. */
 bool tmem_shim_crowded(const struct tmem_shim *shim);
+/* Operations that wait for tmem_shim_output. As above. */
+uint32_t tmem_shim_backlog(const struct tmem_shim *shim);
 #endif
 
 /* ---- a session that outlives its process ---------------------------------------------- */

@@ -44,13 +44,13 @@ static void put(void *context, int pool, const struct tmem_oid *oid, uint64_t in
 		struct page *page)
 {
 	tmem_cleancache_put_page(shim(), pool, oid, index, page);
-	tmem_pump_leave();
+	tmem_pump_leave_later();
 }
 
 static void flush_page(void *context, int pool, const struct tmem_oid *oid, uint64_t index)
 {
 	tmem_cleancache_invalidate_page(shim(), pool, oid, index);
-	tmem_pump_leave();
+	tmem_pump_leave_later();
 }
 
 static void flush_object(void *context, int pool, const struct tmem_oid *oid)
@@ -123,7 +123,7 @@ static int load(void *context, unsigned int type, uint64_t offset, struct page *
 static void flush_slot(void *context, unsigned int type, uint64_t offset)
 {
 	tmem_frontswap_invalidate_page(shim(), type, offset);
-	tmem_pump_leave();
+	tmem_pump_leave_later();
 }
 
 const struct tmem_backend tmem_transport_backend = {

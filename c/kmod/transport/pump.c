@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
@@ -12,8 +13,10 @@ enum {
 	FILL_MS = 400,     /* without an answer to HELLO */
 	BYE_MS = 2000,     /* for what is queued and BYE to go out */
 	MAKE_ROOM_MS = 20, /* that a get waits for puts at most */
+	BATCH = 32,        /* puts and flushes that nobody waits for go together, ... */
 };
 
+#define BATCH_NS (500ull * NSEC_PER_USEC) /* ... or after this */
 #define REST_MAX_NS (60ull * NSEC_PER_SEC)
 
 static const u8 zeros[TMEM_WIRE_MESSAGE_MAX];
@@ -26,19 +29,35 @@ void tmem_pump_wake(void)
 	wake_up(&tmem_transport.wake);
 }
 
-/* A task that may sleep tells the pump at the end of its call, unless it has done the pump's work
- * itself by then: waking a thread costs as much as a part of a round trip. */
+/* Noted, for the end of the call: a task that waits moves bytes itself, and what nobody waits for
+ * goes in batches. */
 void tmem_pump_shim_wakes(void *context)
 {
 	WRITE_ONCE(tmem_transport.wanted, true);
-	if (irqs_disabled() || in_interrupt())
-		wake_up(&tmem_transport.wake);
 }
 
 void tmem_pump_leave(void)
 {
 	if (READ_ONCE(tmem_transport.wanted))
 		wake_up(&tmem_transport.wake);
+}
+
+void tmem_pump_leave_later(void)
+{
+	struct tmem_transport *transport = &tmem_transport;
+
+	if (!READ_ONCE(transport->wanted))
+		return;
+	if (tmem_shim_backlog(transport->shim) >= BATCH)
+		wake_up(&transport->wake);
+	else if (!hrtimer_is_queued(&transport->batch_ends))
+		hrtimer_start(&transport->batch_ends, ns_to_ktime(BATCH_NS), HRTIMER_MODE_REL);
+}
+
+static enum hrtimer_restart batch_ends(struct hrtimer *timer)
+{
+	tmem_pump_leave();
+	return HRTIMER_NORESTART;
 }
 
 void tmem_pump_reopen(void *context)
@@ -285,6 +304,8 @@ int tmem_pump_start(void)
 {
 	struct task_struct *thread = kthread_create(run, NULL, "tmem_transport");
 
+	hrtimer_init(&tmem_transport.batch_ends, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	tmem_transport.batch_ends.function = batch_ends;
 	if (IS_ERR(thread))
 		return PTR_ERR(thread);
 	tmem_transport.thread = thread;
@@ -307,4 +328,5 @@ void tmem_pump_stop(void)
 		schedule_timeout_uninterruptible(msecs_to_jiffies(10));
 	}
 	kthread_stop(transport->thread);
+	hrtimer_cancel(&transport->batch_ends);
 }

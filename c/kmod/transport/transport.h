@@ -20,6 +20,7 @@
 #ifndef TMEM_TRANSPORT_KERNEL_H
 #define TMEM_TRANSPORT_KERNEL_H
 
+#include <linux/hrtimer.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -66,6 +67,7 @@ struct tmem_transport {
 	struct mutex pump;
 	struct task_struct *thread;
 	wait_queue_head_t wake;
+	struct hrtimer batch_ends;
 	bool wanted; /* there is something to do for the pump */
 	bool reopen; /* the stream is to begin anew once nothing of the old is in the device */
 	bool up;     /* the shim has been told that the stream is there */
@@ -103,6 +105,8 @@ void tmem_pump_stop(void);
 void tmem_pump_wake(void);
 /* The end of every call of the backend: what the call left for the pump is told to it. */
 void tmem_pump_leave(void);
+/* Atomic. The same for what nobody waits for. */
+void tmem_pump_leave_later(void);
 
 /* Task. Puts come faster than the host takes them: makes room by moving bytes, for a bounded time,
  * where a task may wait. Called by gets, since who reads is who fills the staging (L). */
