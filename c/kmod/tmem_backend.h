@@ -86,8 +86,8 @@ int tmem_backend_register(const struct tmem_backend *backend);
  */
 int tmem_backend_unregister(const struct tmem_backend *backend, uint64_t *pages);
 
-/* 16 random bytes that are the same for as long as this kernel runs, whatever is unloaded: the boot
- * id of every session with the host. Atomic. */
+/* Random bytes that are the same for as long as this kernel runs, whatever is unloaded: the boot id
+ * of every session with the host. Atomic. */
 void tmem_backend_boot_id(uint8_t *id);
 
 struct dentry;

@@ -18,7 +18,6 @@
 #include "engine.h"
 
 enum {
-	TMEM_BOOT_ID_BYTES = 16,
 	TMEM_IMPLEMENTATION_BYTES = 64,
 	TMEM_TOKENS = 1024,
 };

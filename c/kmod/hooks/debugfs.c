@@ -78,10 +78,20 @@ static int backend_show(struct seq_file *file, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(backend);
 
+static struct dentry *root;
+
+struct dentry *tmem_backend_debugfs(void)
+{
+	return root;
+}
+EXPORT_SYMBOL_GPL(tmem_backend_debugfs);
+
 void tmem_hooks_show(void)
 {
-	struct dentry *folder = debugfs_create_dir("hooks", debugfs_create_dir("tmem", NULL));
+	struct dentry *folder;
 
+	root = debugfs_create_dir("tmem", NULL);
+	folder = debugfs_create_dir("hooks", root);
 	debugfs_create_file("counters", 0444, folder, NULL, &counters_fops);
 	debugfs_create_file("mounts", 0444, folder, NULL, &mounts_fops);
 	debugfs_create_file("areas", 0444, folder, NULL, &areas_fops);

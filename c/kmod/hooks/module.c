@@ -5,6 +5,7 @@
  */
 #include "module.h"
 
+#include <linux/random.h>
 #include <linux/slab.h>
 
 #include "table.h"
@@ -61,6 +62,14 @@ int tmem_backend_unregister(const struct tmem_backend *backend, uint64_t *pages)
 }
 EXPORT_SYMBOL_GPL(tmem_backend_unregister);
 
+static uint8_t boot_id[TMEM_BOOT_ID_BYTES];
+
+void tmem_backend_boot_id(uint8_t *id)
+{
+	memcpy(id, boot_id, sizeof(boot_id));
+}
+EXPORT_SYMBOL_GPL(tmem_backend_boot_id);
+
 static int __init tmem_hooks_init(void)
 {
 	int result;
@@ -72,6 +81,7 @@ static int __init tmem_hooks_init(void)
 	result = tmem_hooks_setup(&table);
 	if (result)
 		return result;
+	get_random_bytes(boot_id, sizeof(boot_id));
 	/* first, as it alone may be refused, and frontswap can not be taken back */
 	if (cleancache)
 		result = tmem_hooks_register_cleancache();
