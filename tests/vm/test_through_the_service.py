@@ -2,53 +2,15 @@
 """The whole way of a page: a guest's program, its virtio-serial port, QEMU, the service, the arena;
 and the service is killed in between. Every command is one that a user types."""
 
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.service.conftest import stopped as _stopped
 from tests.service.live import Live
-from tests.vm.guest import Guest
-from tmem_host.provision.image import Image
-from tmem_host.provision.kernel import Kernel
-from tmem_host.provision.vm.remote import open_provisioner
+from tests.vm import served
+from tests.vm.served import in_guest, start
 
-stopped = _stopped
+service = served.service
+stopped = served.stopped
 PAGES = 64
-
-
-@pytest.fixture
-def service(
-    stopped: Live, kernel: Kernel, image: Image, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Live]:
-    """A service that has an embedded root of its own, with a guest `web` in it."""
-    state = Path(tempfile.mkdtemp(prefix="tmem-", dir="/var/tmp"))
-    monkeypatch.setenv("TMEM_VM_STATE", str(state))
-    monkeypatch.setenv("TMEM_SOCKET", str(stopped.socket))
-    monkeypatch.delenv("LIBVIRT_DEFAULT_URI", raising=False)
-    stopped.write_config("[libvirt]\nuri = 'qemu:///embed'\n")
-    start(stopped)
-    stopped.tmem("vm", "create", "web", "--limit", "300", "--weight", "5", socket=False)
-    yield stopped
-    stopped.tmem("vm", "destroy", "web", socket=False)
-    stopped.stop()
-    shutil.rmtree(state)
-
-
-def start(service: Live) -> None:
-    """Starts it and waits until it follows the domains."""
-    service.start()
-    Live.wait_for(lambda: "libvirt-there" in str(service.call("events.recent")))
-
-
-def in_guest(script: str) -> str:
-    """What a shell in the guest prints; it must succeed."""
-    with open_provisioner(None, None) as vms:
-        return Guest(vms, "web").shell(script)
 
 
 def test_pages_of_a_guest_outlive_the_service(service: Live) -> None:

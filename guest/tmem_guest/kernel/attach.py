@@ -28,7 +28,8 @@ def attach(root: Path) -> str:
         return device
     device = devices.find_device(root)
     devices.check_unused(root)
-    modules.load(HOOKS)
+    if not modules.is_loaded(root, HOOKS):
+        modules.load(HOOKS)
     devices.unbind(root, device)
     try:
         modules.load(TRANSPORT, f"device={device}")

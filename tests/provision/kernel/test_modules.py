@@ -22,6 +22,8 @@ from tmem_host.provision.kernel import (
     build_modules,
     module_sources,
 )
+from tmem_host.provision.paths import source_root
+from tmem_host.provision.processes import output_of
 
 _PATIENCE_SECONDS = 300
 _BUILD = """
@@ -235,3 +237,13 @@ def test_stopped(
     _nothing_is_left(cache)
     build_folder.hangs.unlink()
     assert _build(kernel, checkout).files
+
+
+def test_the_real_ones(guest_kernel: Kernel) -> None:
+    modules = build_modules(guest_kernel, module_sources(source_root()))
+    assert [path.stem for path in modules.files] == ["tmem_hooks", "tmem_transport"]
+    for path in modules.files:
+        assert output_of(["modinfo", "-F", "vermagic", path]).split()[0] == guest_kernel.version
+        assert output_of(["modinfo", "-F", "license", path]).startswith("GPL")
+        assert str(source_root()).encode() not in path.read_bytes()
+        assert b".cache" not in path.read_bytes()

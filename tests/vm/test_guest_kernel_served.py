@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tmem-guest kernel in a real guest whose host has a service: sessions, and swap that is there."""
+
+import json
+from typing import Any
+
+from tests.service.live import Live
+from tests.vm import served
+from tests.vm.served import in_guest
+
+service = served.service
+stopped = served.stopped
+PAGES = 512
+# Memory that the kernel is asked to swap out, and that is looked at again when a file tells to.
+_SWAPPED = f"""
+import mmap, os, random, time
+memory = mmap.mmap(-1, {PAGES} * 4096)
+memory[:] = random.Random(1).randbytes(len(memory))
+memory.madvise(21)  # MADV_PAGEOUT
+open("/run/out", "x").close()
+while not os.path.exists("/run/look"):
+    time.sleep(0.1)
+assert memory[:] == random.Random(1).randbytes(len(memory))
+open("/run/right", "x").close()
+"""
+
+
+def _status() -> Any:
+    return json.loads(in_guest("tmem-guest kernel status --json"))
+
+
+def test_swap_that_is_with_the_host_keeps_it_attached(service: Live) -> None:
+    Live.wait_for(lambda: _status()["session"]["state"] == "running")
+    in_guest("mkswap -q /dev/disk/by-serial/disk && swapon /dev/disk/by-serial/disk")
+    in_guest(f"python3 -c '{_SWAPPED}' </dev/null >/run/said 2>&1 &")
+    in_guest("until [ -e /run/out ]; do sleep 0.1; done")
+    held = _status()["frontswap_pages"]
+    assert held >= PAGES
+    assert _status()["areas"][0]["held"] == held
+    pages = {client["name"]: client["persistent_pages"] for client in service.call("client.list")}
+    assert pages["web"] == held
+    said = in_guest("! tmem-guest kernel detach 2>&1")
+    assert "pages of swap are with the host and nowhere else; bring them home first:" in said
+    assert said.endswith(" swapoff /dev/vdc\n")
+    assert _status()["attached"]
+    # bringing them home is what it says it is
+    in_guest("swapoff /dev/vdc && touch /run/look")
+    in_guest("until [ -e /run/right ]; do sleep 0.1; done; cat /run/said")
+    assert _status()["frontswap_pages"] == 0
+    in_guest("tmem-guest kernel detach")
+    pages = {client["name"]: client["persistent_pages"] for client in service.call("client.list")}
+    assert pages["web"] == 0
