@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "table.h"
+#include "hooks_table.h"
 
 /*
  * Swap areas. Frontswap may have other implementations beside this one, and its own bits are set
@@ -13,7 +13,7 @@ uint64_t tmem_areas_held(struct tmem_hooks *hooks)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
 	uint64_t held = 0;
-	unsigned int type;
+	uint32_t type;
 
 	for (type = 0; type < TMEM_HOOKS_AREAS; type++) {
 		struct tmem_area *area = TMEM_SEAM_LOAD(&hooks->areas[type]);
@@ -24,8 +24,7 @@ uint64_t tmem_areas_held(struct tmem_hooks *hooks)
 	return held;
 }
 
-int tmem_hooks_area_info(struct tmem_hooks *hooks, unsigned int type,
-			 struct tmem_hooks_area_info *ret)
+int tmem_hooks_area_info(struct tmem_hooks *hooks, uint32_t type, struct tmem_hooks_area_info *ret)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
 	struct tmem_area *area = NULL;
@@ -43,7 +42,7 @@ int tmem_hooks_area_info(struct tmem_hooks *hooks, unsigned int type,
 
 /* ---- swapon, swapoff, backends: under areas_lock -------------------------------------- */
 
-static void offer(struct tmem_hooks *hooks, const struct tmem_backend *backend, unsigned int type)
+static void offer(struct tmem_hooks *hooks, const struct tmem_backend *backend, uint32_t type)
 {
 	struct tmem_area *area = hooks->areas[type];
 	bool taken = backend->area_new(backend->context, type, area->pages) == 0;
@@ -55,7 +54,7 @@ static void offer(struct tmem_hooks *hooks, const struct tmem_backend *backend, 
 
 void tmem_areas_offer(struct tmem_hooks *hooks, const struct tmem_backend *backend)
 {
-	unsigned int type;
+	uint32_t type;
 
 	for (type = 0; type < TMEM_HOOKS_AREAS; type++)
 		if (hooks->areas[type])
@@ -64,14 +63,14 @@ void tmem_areas_offer(struct tmem_hooks *hooks, const struct tmem_backend *backe
 
 void tmem_areas_forget_backend(struct tmem_hooks *hooks)
 {
-	unsigned int type;
+	uint32_t type;
 
 	for (type = 0; type < TMEM_HOOKS_AREAS; type++)
 		if (hooks->areas[type])
 			TMEM_SEAM_STORE(&hooks->areas[type]->taken, false);
 }
 
-static int area_init(struct tmem_hooks *hooks, unsigned int type, uint64_t pages)
+static int area_init(struct tmem_hooks *hooks, uint32_t type, uint64_t pages)
 {
 	struct tmem_area *area;
 
@@ -90,7 +89,7 @@ static int area_init(struct tmem_hooks *hooks, unsigned int type, uint64_t pages
 	return 0;
 }
 
-int tmem_hooks_area_init(struct tmem_hooks *hooks, unsigned int type, uint64_t pages)
+int tmem_hooks_area_init(struct tmem_hooks *hooks, uint32_t type, uint64_t pages)
 {
 	int result;
 
@@ -102,7 +101,7 @@ int tmem_hooks_area_init(struct tmem_hooks *hooks, unsigned int type, uint64_t p
 	return result;
 }
 
-void tmem_hooks_area_gone(struct tmem_hooks *hooks, unsigned int type)
+void tmem_hooks_area_gone(struct tmem_hooks *hooks, uint32_t type)
 {
 	const struct tmem_backend *backend;
 	struct tmem_area *area = NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "table.h"
+#include "hooks_table.h"
 
 /*
  * What cleancache calls between mount and umount, without a lock. The pool, whether it is open, and

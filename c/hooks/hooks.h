@@ -10,15 +10,19 @@
  * do nothing and gets miss. The rules by name are those of tests/model/lifecycle.pml.
  *
  * Contexts, as in tmem_backend.h: *atomic* calls neither sleep nor allocate. *Task* calls may
- * sleep, and allocate only where it says so. Lock order: attaching, areas, lock (table.h).
+ * sleep, and allocate only where it says so. Lock order: attaching, areas, lock (hooks_table.h).
  */
 #ifndef TMEM_HOOKS_H
 #define TMEM_HOOKS_H
 
 #include "tmem_abi.h"
 #include "hooks_counters.h"
+#ifndef TMEM_CDEF
 #include "tmem_backend.h"
+#endif
 
+struct page; /* in user space whatever the backend takes for one */
+struct tmem_backend;
 struct tmem_hooks;
 
 enum {
@@ -29,9 +33,11 @@ enum {
 
 /*
  * A new mount: its id, positive. @uuid: 16 bytes to share a pool by, NULL for a private one.
+ * @renewed: it was a mount before, and goes on under a new id (S3), so it may have been a member.
  * -EOPNOTSUPP: @page_bytes is not 4096. -ENOMEM. -ENOSPC: the ids are used up. Task; allocates.
  */
-int tmem_hooks_init_fs(struct tmem_hooks *hooks, uint64_t page_bytes, const uint8_t *uuid);
+int tmem_hooks_init_fs(struct tmem_hooks *hooks, uint64_t page_bytes, const uint8_t *uuid,
+		       int renewed);
 
 /*
  * The mount @id is gone. Returns when its pool has been destroyed, or left and emptied for everyone
@@ -66,15 +72,14 @@ void tmem_hooks_invalidate_inode(struct tmem_hooks *hooks, int id, const struct 
  * is recorded: nothing. 0, -EINVAL (@type, @pages), -ENOMEM: then all its stores are refused. Task,
  * one call for an area at a time; allocates.
  */
-int tmem_hooks_area_init(struct tmem_hooks *hooks, unsigned int type, uint64_t pages);
+int tmem_hooks_area_init(struct tmem_hooks *hooks, uint32_t type, uint64_t pages);
 
 /* 0: the backend has the page (O). Else -ENOENT or its refusal, and nothing older is there. Task,
  * the page locked, and not part of a larger one. */
-int tmem_hooks_store(struct tmem_hooks *hooks, unsigned int type, uint64_t offset,
-		     struct page *page);
+int tmem_hooks_store(struct tmem_hooks *hooks, uint32_t type, uint64_t offset, struct page *page);
 
 /* Instead of a store of a larger page: flushes the @count slots from @offset on (F6). Task. */
-void tmem_hooks_refuse_store(struct tmem_hooks *hooks, unsigned int type, uint64_t offset,
+void tmem_hooks_refuse_store(struct tmem_hooks *hooks, uint32_t type, uint64_t offset,
 			     uint64_t count);
 
 /*
@@ -82,14 +87,13 @@ void tmem_hooks_refuse_store(struct tmem_hooks *hooks, unsigned int type, uint64
  * the caller must not take for "read the disk": nothing was written there (F2). Task, the page
  * locked.
  */
-int tmem_hooks_load(struct tmem_hooks *hooks, unsigned int type, uint64_t offset,
-		    struct page *page);
+int tmem_hooks_load(struct tmem_hooks *hooks, uint32_t type, uint64_t offset, struct page *page);
 
 /* Atomic. */
-void tmem_hooks_invalidate_slot(struct tmem_hooks *hooks, unsigned int type, uint64_t offset);
+void tmem_hooks_invalidate_slot(struct tmem_hooks *hooks, uint32_t type, uint64_t offset);
 
 /* Swap area @type is gone, and all that was stored of it. Task. */
-void tmem_hooks_area_gone(struct tmem_hooks *hooks, unsigned int type);
+void tmem_hooks_area_gone(struct tmem_hooks *hooks, uint32_t type);
 
 /* ---- backends ------------------------------------------------------------------------- */
 
@@ -127,8 +131,7 @@ struct tmem_hooks_area_info {
 };
 
 /* 0, or -ENOENT. */
-int tmem_hooks_area_info(struct tmem_hooks *hooks, unsigned int type,
-			 struct tmem_hooks_area_info *ret);
+int tmem_hooks_area_info(struct tmem_hooks *hooks, uint32_t type, struct tmem_hooks_area_info *ret);
 
 struct tmem_hooks_info {
 	uint32_t mounts;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "table.h"
+#include "hooks_table.h"
 
 struct tmem_mount *tmem_mount_find(struct tmem_hooks *hooks, int id)
 {
@@ -146,7 +146,8 @@ static int record(struct tmem_hooks *hooks, struct tmem_mount *mount)
 	return id;
 }
 
-int tmem_hooks_init_fs(struct tmem_hooks *hooks, uint64_t page_bytes, const uint8_t *uuid)
+int tmem_hooks_init_fs(struct tmem_hooks *hooks, uint64_t page_bytes, const uint8_t *uuid,
+		       int renewed)
 {
 	struct tmem_mount *mount;
 	int id;
@@ -164,6 +165,7 @@ int tmem_hooks_init_fs(struct tmem_hooks *hooks, uint64_t page_bytes, const uint
 	mount->users = 1;
 	if (uuid) {
 		mount->shared = true;
+		mount->was_member = renewed;
 		memcpy(mount->uuid, uuid, sizeof(mount->uuid));
 	}
 	id = record(hooks, mount);

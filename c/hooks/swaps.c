@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "table.h"
+#include "hooks_table.h"
 
 /* What frontswap calls between swapon and swapoff, in read sections of swaps. */
 
-static struct tmem_area *area_of(struct tmem_hooks *hooks, unsigned int type)
+static struct tmem_area *area_of(struct tmem_hooks *hooks, uint32_t type)
 {
 	return type < TMEM_HOOKS_AREAS ? TMEM_SEAM_LOAD(&hooks->areas[type]) : NULL;
 }
@@ -15,8 +15,7 @@ static bool holds(const struct tmem_area *area, uint64_t offset)
 
 /* Whether the backend held the slot; it is asked to flush it. It is there: a detach is refused
  * while a bit is set. */
-static bool flush(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int type,
-		  uint64_t offset)
+static bool flush(struct tmem_hooks *hooks, struct tmem_area *area, uint32_t type, uint64_t offset)
 {
 	const struct tmem_backend *backend = TMEM_SEAM_LOAD(&hooks->backend);
 
@@ -29,8 +28,8 @@ static bool flush(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int
 	return true;
 }
 
-static int store(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int type,
-		 uint64_t offset, struct page *page)
+static int store(struct tmem_hooks *hooks, struct tmem_area *area, uint32_t type, uint64_t offset,
+		 struct page *page)
 {
 	const struct tmem_backend *backend = TMEM_SEAM_LOAD(&hooks->backend);
 	int result;
@@ -66,8 +65,7 @@ static int store(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int 
 	return 0;
 }
 
-int tmem_hooks_store(struct tmem_hooks *hooks, unsigned int type, uint64_t offset,
-		     struct page *page)
+int tmem_hooks_store(struct tmem_hooks *hooks, uint32_t type, uint64_t offset, struct page *page)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
 	struct tmem_area *area = area_of(hooks, type);
@@ -80,7 +78,7 @@ int tmem_hooks_store(struct tmem_hooks *hooks, unsigned int type, uint64_t offse
 	return result;
 }
 
-void tmem_hooks_refuse_store(struct tmem_hooks *hooks, unsigned int type, uint64_t offset,
+void tmem_hooks_refuse_store(struct tmem_hooks *hooks, uint32_t type, uint64_t offset,
 			     uint64_t count)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
@@ -92,8 +90,8 @@ void tmem_hooks_refuse_store(struct tmem_hooks *hooks, unsigned int type, uint64
 	tmem_seam_leave(&hooks->swaps, at);
 }
 
-static int load(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int type,
-		uint64_t offset, struct page *page)
+static int load(struct tmem_hooks *hooks, struct tmem_area *area, uint32_t type, uint64_t offset,
+		struct page *page)
 {
 	const struct tmem_backend *backend;
 	int result;
@@ -111,7 +109,7 @@ static int load(struct tmem_hooks *hooks, struct tmem_area *area, unsigned int t
 	return result == -ENOENT ? -EIO : result;
 }
 
-int tmem_hooks_load(struct tmem_hooks *hooks, unsigned int type, uint64_t offset, struct page *page)
+int tmem_hooks_load(struct tmem_hooks *hooks, uint32_t type, uint64_t offset, struct page *page)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
 	int result = load(hooks, area_of(hooks, type), type, offset, page);
@@ -120,7 +118,7 @@ int tmem_hooks_load(struct tmem_hooks *hooks, unsigned int type, uint64_t offset
 	return result;
 }
 
-void tmem_hooks_invalidate_slot(struct tmem_hooks *hooks, unsigned int type, uint64_t offset)
+void tmem_hooks_invalidate_slot(struct tmem_hooks *hooks, uint32_t type, uint64_t offset)
 {
 	int at = tmem_seam_enter(&hooks->swaps);
 

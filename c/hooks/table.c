@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "table.h"
+#include "hooks_table.h"
 
 #ifdef TMEM_DEBUG
 unsigned int tmem_hooks_without;
@@ -33,7 +33,7 @@ no_calls:
 void tmem_hooks_teardown(struct tmem_hooks *hooks)
 {
 	struct tmem_mount *mount, *next;
-	unsigned int type;
+	uint32_t type;
 
 	for (mount = hooks->first; mount; mount = next) {
 		next = mount->next;
@@ -79,7 +79,7 @@ int tmem_hooks_mount_info(struct tmem_hooks *hooks, int after, struct tmem_hooks
 void tmem_hooks_info(struct tmem_hooks *hooks, struct tmem_hooks_info *ret)
 {
 	unsigned long flags;
-	unsigned int type;
+	uint32_t type;
 
 	memset(ret, 0, sizeof(*ret));
 	for (type = 0; type < TMEM_HOOKS_AREAS; type++)

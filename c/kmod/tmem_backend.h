@@ -27,6 +27,9 @@
 #define TMEM_BACKEND_H
 
 #include "tmem_abi.h"
+#ifndef __KERNEL__
+#include <stdbool.h>
+#endif
 
 struct module;
 struct page;
@@ -58,17 +61,17 @@ struct tmem_backend {
 
 	/* Task; allocates. Swap area @type (0 .. 31) has @pages slots: 0 or a negative errno, then
 	 * nothing is stored to it through this backend. */
-	int (*area_new)(void *context, unsigned int type, uint64_t pages);
+	int (*area_new)(void *context, uint32_t type, uint64_t pages);
 	/* Task, the page locked. 0: the host has the page (O). Else it does not, and nothing older.
 	 */
-	int (*store)(void *context, unsigned int type, uint64_t offset, struct page *page);
+	int (*store)(void *context, uint32_t type, uint64_t offset, struct page *page);
 	/* Task, the page locked. 0, or it does not return (F2: what comes back else is a panic). */
-	int (*load)(void *context, unsigned int type, uint64_t offset, struct page *page);
+	int (*load)(void *context, uint32_t type, uint64_t offset, struct page *page);
 	/* Atomic. */
-	void (*flush_slot)(void *context, unsigned int type, uint64_t offset);
+	void (*flush_slot)(void *context, uint32_t type, uint64_t offset);
 	/* Task. The area is gone, with all that it has stored; a flush_slot that was late is
 	 * dropped. */
-	void (*area_gone)(void *context, unsigned int type);
+	void (*area_gone)(void *context, uint32_t type);
 };
 
 /*

@@ -15,7 +15,7 @@ def _glob(*patterns: str) -> list[str]:
 
 
 CFLAGS_FILE = "c/cflags"
-INCLUDE_DIRS = ["c/include", "c/engine", "c/wire", "c/server", "c/shim"]
+INCLUDE_DIRS = ["c/include", "c/engine", "c/wire", "c/server", "c/shim", "c/hooks", "c/kmod"]
 HEADERS = [*_glob(*(f"{folder}/**/*.h" for folder in INCLUDE_DIRS)), CFLAGS_FILE]
 
 
@@ -44,8 +44,8 @@ HOST = Extension(
 # No engine: a guest carries it.
 SHIM = Extension(
     module="tmem_shim._shim",
-    parts=("shim", "wire"),
-    headers=["user/transport.h", "wire.h"],
+    parts=("hooks", "shim", "wire"),
+    headers=["user/transport.h", "user/hooks_user.h", "wire.h"],
     libraries=["pthread"],
 )
 PARTS = {part: _glob(f"c/{part}/**/*.c") for part in dict.fromkeys((*HOST.parts, *SHIM.parts))}

@@ -5,7 +5,7 @@
 #include <linux/cleancache.h>
 #include <linux/uuid.h>
 
-#include "table.h"
+#include "hooks_table.h"
 
 static struct tmem_oid oid_of(const struct cleancache_filekey *key)
 {
@@ -18,7 +18,16 @@ static struct tmem_oid oid_of(const struct cleancache_filekey *key)
 
 static int init_fs(size_t page_bytes)
 {
-	return tmem_hooks_init_fs(tmem_hooks_table(), page_bytes, NULL);
+	return tmem_hooks_init_fs(tmem_hooks_table(), page_bytes, NULL, false);
+}
+
+/*
+ * Recovery leaves the pool and joins it anew (S3). That is no new mount, so what the host knows of
+ * the old one still counts (R-a). Recovery allocates without file systems, which no mount does.
+ */
+static bool renews(void)
+{
+	return current->flags & PF_MEMALLOC_NOFS;
 }
 
 /* Only ocfs2 asks for a shared pool, and what that needs of the kernel are the cures. */
@@ -27,7 +36,7 @@ static int init_shared_fs(uuid_t *uuid, size_t page_bytes)
 	struct tmem_hooks *hooks = tmem_hooks_table();
 	char missing[32];
 	bool share = tmem_hooks_may_share(missing, sizeof(missing));
-	int id = tmem_hooks_init_fs(hooks, page_bytes, share ? uuid->b : NULL);
+	int id = tmem_hooks_init_fs(hooks, page_bytes, share ? uuid->b : NULL, renews());
 
 	if (id < 0 || !missing[0])
 		return id;

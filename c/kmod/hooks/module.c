@@ -8,7 +8,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
-#include "table.h"
+#include "hooks_table.h"
 
 static bool cleancache = true;
 module_param(cleancache, bool, 0444);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdlib.h>
+
+#include "frontends.h"
+#include "hooks_user.h"
+
+struct tmem_shim_backend {
+	struct tmem_backend ops;
+	struct tmem_shim *shim;
+	struct {
+		void *memory; /* lent to the shim */
+		uint64_t pages;
+	} areas[TMEM_HOOKS_AREAS];
+};
+
+static struct tmem_shim *shim_of(void *context)
+{
+	return ((struct tmem_shim_backend *)context)->shim;
+}
+
+/* ---- cleancache ------------------------------------------------------------------------- */
+
+static int new_pool(void *context, const uint8_t *uuid, bool was_member)
+{
+	if (!uuid)
+		return tmem_cleancache_init_fs(shim_of(context), TMEM_PAGE_BYTES);
+	(void)was_member;
+	return tmem_cleancache_init_shared_fs(shim_of(context), uuid, TMEM_PAGE_BYTES);
+}
+
+static void destroy_pool(void *context, int pool)
+{
+	tmem_cleancache_invalidate_fs(shim_of(context), (uint32_t)pool);
+}
+
+static int get(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
+	       struct page *page)
+{
+	int result = tmem_cleancache_get_page(shim_of(context), (uint32_t)pool, oid, index, page);
+
+	return result == TMEM_DONE ? 0 : -ENOENT;
+}
+
+static void put(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
+		struct page *page)
+{
+	tmem_cleancache_put_page(shim_of(context), (uint32_t)pool, oid, index, page);
+}
+
+static void flush_page(void *context, int pool, const struct tmem_oid *oid, uint64_t index)
+{
+	tmem_cleancache_invalidate_page(shim_of(context), (uint32_t)pool, oid, index);
+}
+
+static void flush_object(void *context, int pool, const struct tmem_oid *oid)
+{
+	tmem_cleancache_invalidate_inode(shim_of(context), (uint32_t)pool, oid);
+}
+
+/* ---- frontswap -------------------------------------------------------------------------- */
+
+/* What an area owes is paid before its memory goes; one of the same size keeps its memory. */
+static int area_memory(struct tmem_shim_backend *backend, uint32_t type, uint64_t pages)
+{
+	if (backend->areas[type].memory && backend->areas[type].pages != pages) {
+		if (tmem_frontswap_forget_area(backend->shim, type, 0) != TMEM_DONE)
+			return -EBUSY;
+		free(backend->areas[type].memory);
+		backend->areas[type].memory = NULL;
+	}
+	if (!backend->areas[type].memory)
+		backend->areas[type].memory = calloc(1, tmem_frontswap_area_bytes(pages));
+	backend->areas[type].pages = pages;
+	return backend->areas[type].memory ? 0 : -ENOMEM;
+}
+
+static int area_new(void *context, uint32_t type, uint64_t pages)
+{
+	struct tmem_shim_backend *backend = context;
+	int result = area_memory(backend, type, pages);
+
+	if (result)
+		return result;
+	result = tmem_frontswap_init(backend->shim, type, pages, backend->areas[type].memory);
+	return result == TMEM_DONE || result == TMEM_EEXIST ? 0 : result;
+}
+
+static int store(void *context, uint32_t type, uint64_t offset, struct page *page)
+{
+	int result = tmem_frontswap_store(shim_of(context), type, offset, page);
+
+	return result == TMEM_DONE ? 0 : -ENOSPC;
+}
+
+static int load(void *context, uint32_t type, uint64_t offset, struct page *page)
+{
+	int result = tmem_frontswap_load(shim_of(context), type, offset, page);
+
+	return result == TMEM_DONE ? 0 : TMEM_EUCLEAN;
+}
+
+static void flush_slot(void *context, uint32_t type, uint64_t offset)
+{
+	tmem_frontswap_invalidate_page(shim_of(context), type, offset);
+}
+
+static void area_gone(void *context, uint32_t type)
+{
+	tmem_frontswap_invalidate_area(shim_of(context), type);
+}
+
+/* ---- made and freed --------------------------------------------------------------------- */
+
+struct tmem_shim_backend *tmem_shim_backend_new(struct tmem_shim *shim)
+{
+	struct tmem_shim_backend *backend = calloc(1, sizeof(*backend));
+
+	if (!backend)
+		return NULL;
+	backend->shim = shim;
+	backend->ops = (struct tmem_backend){
+		.name = "shim",
+		.context = backend,
+		.new_pool = new_pool,
+		.destroy_pool = destroy_pool,
+		.get = get,
+		.put = put,
+		.flush_page = flush_page,
+		.flush_object = flush_object,
+		.area_new = area_new,
+		.store = store,
+		.load = load,
+		.flush_slot = flush_slot,
+		.area_gone = area_gone,
+	};
+	return backend;
+}
+
+const struct tmem_backend *tmem_shim_backend_ops(struct tmem_shim_backend *backend)
+{
+	return &backend->ops;
+}
+
+void tmem_shim_backend_free(struct tmem_shim_backend *backend)
+{
+	for (uint32_t type = 0; type < TMEM_HOOKS_AREAS; type++)
+		free(backend->areas[type].memory);
+	free(backend);
+}
