@@ -25,6 +25,7 @@ from tmem_host.cli import (
     host,
     image,
     kernel,
+    report,
     serve,
     top,
     trace,
@@ -50,6 +51,7 @@ COMMANDS = (
     doctor,
     arena,
     trace,
+    report,
     bench,
 )
 

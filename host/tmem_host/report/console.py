@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A report on the terminal: rich there, plain lines elsewhere."""
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from tmem_host.cli.output import columns
+from tmem_host.report.answer import Answer
+from tmem_host.report.notices import Notice
+from tmem_host.report.tables import Table
+
+
+def print_report(
+    stream: TextIO, answers: Sequence[Answer], told: Sequence[Notice], tables: Sequence[Table]
+) -> None:
+    """The answers, what warns of them, and the tables."""
+    if stream.isatty():
+        _print_rich(Console(file=stream, highlight=False), answers, told, tables)
+        return
+    main, *others = answers
+    lines = [main.sentence, *main.details, *(other.sentence for other in others)]
+    lines += [_noticed(notice) for notice in told]
+    for table in tables:
+        lines += ["", f"{table.title}. {table.about}", columns(table.heads, table.rows)]
+    print("\n".join(lines), file=stream)
+
+
+def _noticed(notice: Notice) -> str:
+    return f"{'WARNING' if notice.warns else 'Note'}: {notice.text}"
+
+
+def _print_rich(
+    console: Console, answers: Sequence[Answer], told: Sequence[Notice], tables: Sequence[Table]
+) -> None:
+    main, *others = answers
+    console.print(main.sentence, style="bold", markup=False)
+    for detail in main.details:
+        console.print(detail, markup=False)
+    for other in others:
+        console.print(other.sentence, style="bold", markup=False)
+    for notice in told:
+        console.print(_noticed(notice), style="yellow" if notice.warns else "dim", markup=False)
+    for table in tables:
+        console.print()
+        console.print(table.title, style="bold", markup=False)
+        console.print(table.about, style="dim", markup=False)
+        console.print(_rich(table))
+
+
+def _rich(table: Table) -> RichTable:
+    shown = RichTable(box=None, pad_edge=False, header_style="bold")
+    for column, head in enumerate(table.heads):
+        figure = table.is_figure(column)
+        shown.add_column(head, justify="right" if figure else "left", no_wrap=figure)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
