@@ -65,6 +65,23 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path) -> None:
         read(path)
 
 
+def test_fields_of_a_later_version_are_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, RUN, END)
+    text = path.read_text()
+    for known in ('"experiment":', '"cpu":', '"arm":', '"disk_read_bytes":', '"status":'):
+        text = text.replace(known, f'"later": {{"x": [1]}}, {known}', 1)
+    path.write_text(text)
+    result = read(tmp_path)
+    assert (result.header, result.runs, result.end) == (HEADER, [RUN], END)
+
+
+def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER, RUN)
+    path.write_text(path.read_text().replace('"puts": 50', '"put": 50'))
+    with pytest.raises(BadResult, match=rf"^{path}:2: GuestRun lacks puts$"):
+        read(path)
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(BadResult, match="No such file"):
         read(tmp_path / "none")

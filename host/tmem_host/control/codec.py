@@ -63,6 +63,14 @@ def _dataclass(value: Any, kind: Any) -> Any:
     unknown = value.keys() - hints.keys()
     if unknown:
         raise BadValue(f"{kind.__name__} has no {min(unknown)}")
+    needed = {
+        item.name
+        for item in dataclasses.fields(kind)
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    }
+    missing = needed - value.keys()
+    if missing:
+        raise BadValue(f"{kind.__name__} lacks {min(missing)}")
     return kind(**{name: decode(item, hints[name]) for name, item in value.items()})
 
 

@@ -9,6 +9,7 @@ what a guest says of itself is among the `work` of a run, by name.
 
 import dataclasses
 import json
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -191,7 +192,8 @@ class Writer:
 def read(path: Path) -> Result:
     """The result in a folder, or in a file; BadResult.
 
-    A last line without its end is what a kill left of a record, and is not read.
+    A last line without its end is what a kill left of a record, and is not read. Nor are fields
+    that this version does not know: a later one of the same format may add some.
     """
     if path.is_dir():
         path = path / FILE_NAME
@@ -226,10 +228,20 @@ def _record(path: Path, number: int, line: str) -> Record:
             f"{path} has the format {fields.get('format')}, and this version reads {FORMAT}"
         )
     try:
-        record: Record = decode(fields, kind)
+        record: Record = decode(_known(fields, kind), kind)
     except BadValue as error:
         raise BadResult(f"{path}:{number}: {error}") from None
     return record
+
+
+def _known(value: Any, hint: Any) -> Any:
+    """`value` without what a later version has added to its records."""
+    if typing.get_origin(hint) is list and isinstance(value, list):
+        return [_known(item, typing.get_args(hint)[0]) for item in value]
+    if not dataclasses.is_dataclass(hint) or not isinstance(value, dict):
+        return value
+    hints = typing.get_type_hints(hint)
+    return {name: _known(item, hints[name]) for name, item in value.items() if name in hints}
 
 
 @contextmanager

@@ -1,17 +1,45 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""On what, with what and how an experiment was measured, as a table."""
+"""What the names in a report mean, and on what, with what and how it was measured, as tables."""
 
 from typing import Any
 
+from tmem_host.experiment.arms import ARMS
 from tmem_host.experiment.records import Header
 from tmem_host.report.analysis import Analysis
 from tmem_host.report.merge import flat
+from tmem_host.report.points import COLD, SECOND, WHOLE
 from tmem_host.report.tables import Table
 from tmem_host.report.words import mebibytes
 
 # Settings that are sizes in bytes.
 _SIZES = {"arena", "data.size", "read.record", "load.base", "load.peak", "load.swap"}
+_NAME_HEADS = ("What", "Name", "Meaning")
 _NAMES = {"memory": "memory (MiB for each guest)"}
+
+
+_PHASES = {
+    COLD: "the first guest reads the data, for the first time",
+    SECOND: "the other guests read the data, each for the first time",
+    "warm": "the first guest reads the data again, so that all begin the next phase alike",
+    "reread": "all guests read the data again, at the same time",
+    "hold": "all guests fill the memory that they need all the time",
+    "release": "all guests verify that memory, which was swapped out meanwhile",
+    WHOLE: "all phases one after the other",
+}
+
+
+def names(analysis: Analysis) -> Table:
+    """What the arms and phases of the result are."""
+    arms = dict.fromkeys(arm for arms in analysis.curves.values() for arm in arms)
+    phases = dict.fromkeys(setting.phase for setting in analysis.curves)
+    rows: list[tuple[str, ...]] = [
+        ("arm", arm, ARMS[arm].meaning if arm in ARMS else "an arm of its own") for arm in arms
+    ]
+    for phase in phases:
+        before, _, guest = phase.partition("-")
+        meaning = f"{guest} fills and verifies more memory" if before == "peak" else phase
+        rows.append(("phase", phase, _PHASES.get(phase, meaning)))
+    return Table("Names", "The arms and phases of this experiment.", _NAME_HEADS, rows, texts=3)
 
 
 def conditions(analysis: Analysis) -> Table:

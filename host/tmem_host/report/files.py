@@ -11,7 +11,7 @@ from tmem_host.experiment.errors import ExperimentError
 from tmem_host.experiment.records import FILE_NAME, Result
 from tmem_host.report.analysis import Analysis, analyse
 from tmem_host.report.answer import Answer, answers
-from tmem_host.report.conditions import conditions
+from tmem_host.report.conditions import conditions, names
 from tmem_host.report.export import runs_csv
 from tmem_host.report.merge import Merged, merge
 from tmem_host.report.notices import Notice, limits, notices
@@ -44,11 +44,12 @@ def report(results: Sequence[Result]) -> Report:
 def tables(analysis: Analysis) -> list[Table]:
     """All tables, with everything in them."""
     return [
+        names(analysis),
+        conditions(analysis),
         savings(analysis),
         same_ram(analysis, analysis.beside),
         hits(analysis.beside),
         processors(analysis, analysis.beside),
-        conditions(analysis),
     ]
 
 

@@ -67,7 +67,8 @@ class Saving:
     @property
     def share(self) -> float:
         """Of what the base arm needs."""
-        return self.saved_bytes.median / self.base.host_bytes.median
+        needed = self.base.host_bytes.median
+        return self.saved_bytes.median / needed if needed else 0.0
 
 
 @dataclass(frozen=True)
