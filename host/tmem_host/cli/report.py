@@ -4,6 +4,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tmem_host.experiment.errors import ExperimentError
@@ -51,24 +52,32 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(options: argparse.Namespace) -> int:
     """Reports; ExperimentError if it cannot."""
+    if options.plot and options.output is None:
+        raise ExperimentError("--plot needs --output, the file to write")
+    if not options.json and options.output is None and len(options.results) > 1:
+        raise ExperimentError("several results need --output, the folder to write the page into")
+    if not options.json and not options.plot:
+        show(options.results, options.output)
+        return 0
     # the whole of it takes longer to load than other commands take to run
-    from tmem_host.experiment.records import read  # noqa: PLC0415
-    from tmem_host.report.console import print_report  # noqa: PLC0415
     from tmem_host.report.export import as_map  # noqa: PLC0415
-    from tmem_host.report.files import report, short_tables, write_page, write_plot  # noqa: PLC0415
+    from tmem_host.report.files import report, write_plot  # noqa: PLC0415
 
-    made = report([read(path) for path in options.results])
+    made = report(options.results)
     if options.json:
         print(json.dumps(as_map(made.analysis, made.answers, made.notices)))
-        return 0
-    if options.plot:
-        if options.output is None:
-            raise ExperimentError("--plot needs --output, the file to write")
+    else:
         write_plot(made, options.plot, options.output)
-        return 0
-    print_report(sys.stdout, made.answers, made.notices, short_tables(made.analysis))
-    if options.output is None and len(options.results) > 1:
-        raise ExperimentError("name the folder for the page with --output")
-    written = write_page(made, options.output or made.results[0].path.parent)
-    print(f"\nReport: {written}")
     return 0
+
+
+def show(results: Sequence[Path], output: Path | None = None) -> None:
+    """Prints what the results, at least one, show, and writes the page into `output`: by default
+    the folder of the first. ExperimentError."""
+    from tmem_host.report.console import print_report  # noqa: PLC0415
+    from tmem_host.report.files import report, short_tables, write_page  # noqa: PLC0415
+
+    made = report(results)
+    print_report(sys.stdout, made.answers, made.notices, short_tables(made.analysis))
+    written = write_page(made, output or made.results[0].path.parent)
+    print(f"\nReport: {written}")

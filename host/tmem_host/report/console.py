@@ -54,7 +54,14 @@ def _rich(table: Table) -> RichTable:
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     for column, head in enumerate(table.heads):
         figure = table.is_figure(column)
-        shown.add_column(head, justify="right" if figure else "left", no_wrap=figure)
+        # on a narrow terminal heads and words are wrapped, not figures
+        widest = max((len(row[column]) for row in table.rows), default=0)
+        shown.add_column(
+            head,
+            justify="right" if figure else "left",
+            overflow="fold",
+            min_width=widest if figure else None,
+        )
     for row in table.rows:
         shown.add_row(*row)
     return shown

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmem_host.experiment.errors import ExperimentError
-from tmem_host.experiment.records import FILE_NAME, Result
+from tmem_host.experiment.records import FILE_NAME, Result, read
 from tmem_host.report.analysis import Analysis, analyse
 from tmem_host.report.answer import Answer, answers
 from tmem_host.report.conditions import conditions, names
@@ -17,7 +17,7 @@ from tmem_host.report.merge import Merged, merge
 from tmem_host.report.notices import Notice, limits, notices
 from tmem_host.report.point_tables import hits, processors, same_ram
 from tmem_host.report.saving_tables import best_savings, savings
-from tmem_host.report.tables import Table
+from tmem_host.report.tables import Table, without
 
 PAGE_NAME = "report.html"
 CSV_NAME = "runs.csv"
@@ -34,8 +34,10 @@ class Report:
     notices: list[Notice]
 
 
-def report(results: Sequence[Result]) -> Report:
-    """At least one result; BadResult if they do not belong together."""
+def report(paths: Sequence[Path]) -> Report:
+    """At least one result, each named by its folder or its file. BadResult if one cannot be read,
+    or they do not belong together."""
+    results = [read(path) for path in paths]
     merged = merge(results)
     analysis = analyse(merged)
     return Report(results, merged, analysis, answers(analysis), notices(analysis))
@@ -64,7 +66,8 @@ def short_tables(analysis: Analysis) -> list[Table]:
             for each in analysis.beside
             if each.setting == headline.setting and each.point.memory_mib == size
         ]
-    return [best_savings(analysis), same_ram(analysis, shown)]
+    beside = without(same_ram(analysis, shown), "by guest", "of it arena", "Available")
+    return [best_savings(analysis), beside]
 
 
 def write_page(of: Report, folder: Path) -> Path:

@@ -24,8 +24,8 @@ def same_ram(analysis: Analysis, shown: Sequence[Beside]) -> Table:
     return table(
         "The same guest RAM",
         f'Each arm beside the arm "{BASE}" with as much RAM for each guest; medians over the'
-        " rounds. Host memory is that of all guests and the arena when it was most. Available:"
-        " how much more memory the host itself says it has (MemAvailable).",
+        " rounds. Host memory is that of all guests and the arena when it was most, available what"
+        " the host itself has more (MemAvailable).",
         (
             "RAM each",
             "Arm",

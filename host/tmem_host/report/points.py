@@ -135,9 +135,18 @@ def _whole(parts: list[_Held]) -> _Held:
     counts = [item.name for item in fields(GuestRun) if item.name not in ("name", "resident_bytes")]
     guests = [
         replace(
-            guest, **{name: sum(getattr(run.guest[n], name) for run in runs) for name in counts}
+            guest,
+            **{
+                count: sum(
+                    getattr(each, count)
+                    for run in runs
+                    for each in run.guest
+                    if each.name == guest.name
+                )
+                for count in counts
+            },
         )
-        for n, guest in enumerate(last.guest)
+        for guest in last.guest
     ]
     seconds = sum(run.seconds for run in runs)
     served = [run for run in runs if run.shared_served_ratio is not None]

@@ -7,7 +7,7 @@ from tmem_host.report.analysis import Analysis, Compared
 from tmem_host.report.answer import sized
 from tmem_host.report.points import BASE
 from tmem_host.report.saving import NotComparable, Saving
-from tmem_host.report.tables import Table, table
+from tmem_host.report.tables import Table, table, without
 from tmem_host.report.words import MEASURES, UNKNOWN, mebibytes, percent, spread, work
 
 _NOT_COMPARABLE = (UNKNOWN, UNKNOWN, "not comparable", "", "")
@@ -20,9 +20,10 @@ def savings(analysis: Analysis) -> Table:
 
 
 def best_savings(analysis: Analysis) -> Table:
-    """The main phase only, and there where each arm saves most."""
+    """The main phase only, and there where each arm saves most; narrower."""
     main = {headline.setting for headline in analysis.headlines}
-    return _table([each for each in analysis.compared if each.setting in main], _best_of)
+    best = _table([each for each in analysis.compared if each.setting in main], _best_of)
+    return without(best, "Over rounds", "Guest RAM")
 
 
 def _table(compared: list[Compared], rows_of: Callable[[Compared], list[_Row]]) -> Table:
@@ -83,4 +84,4 @@ def _nothing(each: Compared) -> _Row:
 
 
 def _equal(measure: str, amount: float) -> str:
-    return f"{work(measure, amount)} {MEASURES[measure]}"
+    return work(measure, amount) + (" read" if measure == "read_bytes" else "")

@@ -55,3 +55,20 @@ def table(
         len(differ) + texts,
         remarks,
     )
+
+
+def without(table: Table, *heads: str) -> Table:
+    """The table without the columns of these heads."""
+    kept = [column for column, head in enumerate(table.heads) if head not in heads]
+
+    def of(cells: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cells[column] for column in kept)
+
+    return Table(
+        table.title,
+        table.about,
+        of(table.heads),
+        [of(row) for row in table.rows],
+        sum(column < table.texts for column in kept),
+        sum(column >= len(table.heads) - table.remarks for column in kept),
+    )

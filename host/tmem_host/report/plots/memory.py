@@ -75,7 +75,13 @@ def _to_watch(analysis: Analysis, headline: Headline) -> list[tuple[str, int]]:
 
 def _first(found: list[Stretch], setting: Setting, arm: str, memory_mib: int) -> Stretch | None:
     for stretch in found:
-        if (stretch.arm, stretch.memory_mib, stretch.profile, len(stretch.guests)) == (
+        # one sample makes no area
+        if stretch.seconds[-1] > 0 and (
+            stretch.arm,
+            stretch.memory_mib,
+            stretch.profile,
+            len(stretch.guests),
+        ) == (
             arm,
             memory_mib,
             setting.profile,
