@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tmem_host.experiment.errors import ExperimentError
 
-_PLOTS = ("saved", "reads", "memory", "sweep")
+# Those of tmem_host.report.plots, which takes longer to load than this.
+PLOTS = ("saved", "reads", "memory", "sweep")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,8 +45,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     how.add_argument(
         "--plot",
         metavar="NAME",
-        choices=_PLOTS,
-        help=f"write one plot as SVG into the file --output: {', '.join(_PLOTS)}",
+        choices=PLOTS,
+        help=f"write one plot as SVG into the file --output: {', '.join(PLOTS)}",
     )
     report.set_defaults(run=run)
 

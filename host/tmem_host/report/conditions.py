@@ -69,6 +69,8 @@ def _rows(header: Header) -> list[tuple[str, ...]]:
         ("libvirt", versions.libvirt),
         ("guest kernel", versions.guest_kernel),
         ("guest image", versions.image),
+        # of every experiment whose result has this format
+        ("disks of the guests", "cache mode none: the host's page cache is not in the way"),
         *(
             (_NAMES.get(name, name), _plain(name, value))
             for name, value in flat(header.settings).items()

@@ -111,14 +111,16 @@ def compare(
         work = measure.of(point)
         need = _need(base, work, measure, sizes)
         if need is not None:
-            found.append(_saving(work, need, _measured(arm, point, measure)))
+            own = _own(arm, point, measure, sizes, need)
+            found.append(_saving(work, need, own))
         else:
             missed.append(_missed(base, point.memory_mib, work, measure))
     for point in base:
         work = measure.of(point)
         need = _need(arm, work, measure, sizes)
         if need is not None:
-            found.append(_saving(work, _measured(base, point, measure), need))
+            own = _own(base, point, measure, sizes, need)
+            found.append(_saving(work, own, need))
     return Comparison(_least_of_each(found, measure), missed, _why_none(found, sizes))
 
 
@@ -135,6 +137,16 @@ def _need(curve: Sequence[Point], work: float, measure: Measure, sizes: list[int
         if sizes.index(upper.memory_mib) - sizes.index(lower.memory_mib) == 1:
             needs.append(_between(lower, upper, work, (work - ends[0]) / (ends[1] - ends[0])))
     return min(needs, key=lambda need: need.host_bytes.median, default=None)
+
+
+def _own(
+    curve: Sequence[Point], point: Point, measure: Measure, sizes: list[int], other: Need
+) -> Need:
+    """What the arm that `point` is of needs for its work; the two arms' works are equal."""
+    least = _need(curve, measure.of(point), measure, sizes)
+    if least is not None and measure.equal(least.work, other.work):
+        return least
+    return _measured(curve, point, measure)
 
 
 def _missed(base: Sequence[Point], memory_mib: int, work: float, measure: Measure) -> NotComparable:
