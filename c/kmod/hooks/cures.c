@@ -39,4 +39,6 @@ void tmem_hooks_look_for_cures(void)
 		pr_warn("this kernel lacks F8: remounting ext4 read-write leaks a pool\n");
 	if (!HAS(f9))
 		pr_warn("this kernel lacks F9: reads after direct writes may be stale\n");
+	if (!HAS(f12))
+		pr_warn("this kernel lacks F12: pages of a file go with its inode\n");
 }

@@ -21,7 +21,7 @@ FILE_BYTES = 2 << 20
 _SCRIPT = """\
 insmod /recorder.ko
 # Compaction takes pages from the lists of single processors, where they are not dropped. Not 2 or
-# 3 for drop_caches: an inode that goes takes what the pool has of it along.
+# 3 for drop_caches: without F12 an inode that goes takes what the pool has of it along.
 drop() { echo 1 > /proc/sys/vm/compact_memory; echo 1 > /proc/sys/vm/drop_caches; }
 
 echo "test: f8"
@@ -45,6 +45,14 @@ for new in 1 2 3 4 5 6; do
 	fi
 	wait $writer
 done
+
+# Dentries first, then inodes that nothing has used since the last look.
+echo "test: f12"
+head -c 65536 /tmp/new > /mnt/short; sync; drop
+cat /mnt/short > /dev/null; sync; drop
+for look in 1 2 3 4 5; do echo 2 > /proc/sys/vm/drop_caches; done
+echo "test: f12 deleted"
+rm /mnt/short
 
 echo "test: s2"
 cat /mnt/file > /dev/null; drop
@@ -121,6 +129,16 @@ def test_f9_no_page_from_before_a_direct_write(guest_kernel: Kernel, said: list[
     assert "read while it was written" in part
     (stale,) = re.findall(r"stale bytes (\d+)", part)
     assert (int(stale) == 0) == guest_kernel.patched
+
+
+def test_f12_pages_outlive_the_inode_in_memory(guest_kernel: Kernel, said: list[str]) -> None:
+    dropped = [
+        sum(int(pages) for pages in re.findall(r"invalidate_inode drops (\d+)", _part(said, part)))
+        for part in ("f12", "f12 deleted")
+    ]
+    # one of 16 pages whose inode leaves memory, and is deleted then; and the file of f9
+    pages = 16 + FILE_BYTES // 4096
+    assert dropped == ([0, 16] if guest_kernel.patched else [pages, 0])
 
 
 def test_s2_the_mount_has_its_id_while_it_leaves(guest_kernel: Kernel, said: list[str]) -> None:

@@ -14,12 +14,12 @@ from tmem_host.provision.kernel.source import PACKAGE, kept_package
 from tmem_host.provision.paths import source_root
 
 SERIES = patches.series(source_root() / "vm-configs/kernel/patches")
-CURES = ["f8", "f9", "s1", "s2", "s3", "s4", "s5"]
+CURES = ["f8", "f9", "s1", "s2", "s3", "s4", "s5", "f12"]
 
 
 def test_one_for_each_cure() -> None:
     assert [patch.markers for patch in SERIES] == [(f"tmem_cure_{cure}",) for cure in CURES]
-    assert [patch.name[:5] for patch in SERIES] == [
+    assert ["-".join(patch.name.split("-")[:2]) for patch in SERIES] == [
         f"{number:02}-{cure}" for number, cure in enumerate(CURES, 1)
     ]
 

@@ -20,6 +20,7 @@ static int __init find_cures_init(void)
 	SAY(s3);
 	SAY(s4);
 	SAY(s5);
+	SAY(f12);
 	return 0;
 }
 
