@@ -74,3 +74,27 @@ class PagesLost(ShimError):
 
 class BadSwapArea(ShimError):
     """A swap area of this number cannot be made, or is not there."""
+
+
+class BadMount(ShimError):
+    """A mount of this kind cannot be recorded."""
+
+
+class NoHooks(ShimError):
+    """The hooks are not loaded."""
+
+
+class BackendBusy(ShimError):
+    """Another backend is attached."""
+
+
+class NotAttached(ShimError):
+    """No backend is attached."""
+
+
+class PagesHeld(ShimError):
+    """The backend holds `pages` of swap, and stays."""
+
+    def __init__(self, message: str, *, pages: int) -> None:
+        super().__init__(message, errno=errno_names.EBUSY)
+        self.pages = pages

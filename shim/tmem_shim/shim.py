@@ -16,6 +16,7 @@ import dataclasses
 import errno
 import functools
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 import msgpack
@@ -71,6 +72,11 @@ class Shim:
         self._pools: list[Pool] = []  # in the order in which they were made, gone ones too
         # Memory of swap areas by their number, the shim's until it gives it back.
         self.lent: dict[int, Array[int]] = {}
+        # What hooks call, once they were attached, and how many are; it outlives the shim.
+        self.backend: Any = None
+        self._holding = threading.Lock()
+        self._holders = 0
+        self._close_when_released = False
         options = ffi.new(
             "struct tmem_transport_options *",
             {
@@ -183,7 +189,30 @@ class Shim:
                 lib.tmem_transport_stop(self._transport, orderly, int(patience_s * 1000))
         except errors.ClosedError:
             return
+        with self._holding:
+            self._close_when_released = True
+            if self._holders:
+                return
         self.handle.close()
+
+    def hold_backend(self) -> Any:
+        """What hooks call; until release_backend the shim's memory is there, though it may be
+        closed. For Hooks."""
+        with self._holding, self.handle as shim:
+            if self._close_when_released:
+                raise errors.ClosedError("the shim")
+            if self.backend is None:
+                self.backend = ffi.gc(lib.tmem_shim_backend_new(shim), lib.tmem_shim_backend_free)
+            self._holders += 1
+        return self.backend
+
+    def release_backend(self) -> None:
+        """Nobody calls it any more. For Hooks."""
+        with self._holding:
+            self._holders -= 1
+            closes = self._close_when_released and not self._holders
+        if closes:
+            self.handle.close()
 
     def no_session(self, what: str) -> errors.NoSession:
         """The error that says `what`, and the reason as far as it is known."""

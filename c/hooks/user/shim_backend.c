@@ -25,7 +25,8 @@ static int new_pool(void *context, const uint8_t *uuid, bool was_member)
 {
 	if (!uuid)
 		return tmem_cleancache_init_fs(shim_of(context), TMEM_PAGE_BYTES);
-	(void)was_member;
+	if (was_member)
+		return tmem_cleancache_rejoin_shared_fs(shim_of(context), uuid, TMEM_PAGE_BYTES);
 	return tmem_cleancache_init_shared_fs(shim_of(context), uuid, TMEM_PAGE_BYTES);
 }
 
