@@ -85,7 +85,7 @@ def test_several_disk_profiles_and_numbers_of_guests() -> None:
 
 def test_nothing_was_measured() -> None:
     (one,) = result(PLAN)
-    failed = End(status="failed", reason="node2 does not answer", seconds=1)
+    failed = End(status="failed", reason="node2 does not answer.", seconds=1)
     (found,) = answers(analyse(merge([replace(one, runs=[], samples=[], end=failed)])))
     assert found.sentence == "Nothing was measured: node2 does not answer."
 
@@ -98,7 +98,7 @@ def test_nothing_was_measured() -> None:
     [
         (None, ("cut off", "was stopped before")),
         (End(status="interrupted", reason="somebody ended it", seconds=1), ("interrupted",)),
-        (End(status="failed", reason="no space", seconds=1), ("failed", "no space")),
+        (End(status="failed", reason="no space", seconds=1), ("the experiment failed (no space)",)),
     ],
 )
 def test_a_partial_result_is_marked_first(end: End | None, words: tuple[str, ...]) -> None:

@@ -39,6 +39,7 @@ def test_plain_text(small: Path, tmp_path: Path, capsys: Capture) -> None:
     assert lines[0].startswith("2 guests, 96 MiB of data: ")
     assert lines[-1] == f"Report: {tmp_path / PAGE_NAME}"
     assert "\x1b" not in said.out
+    assert lines[-3].startswith("Measured with TCG on ")
     (row,) = [line for line in lines if line.startswith("shared ") and " read " in line]
     assert "279 MiB" in row
     assert sorted(path.name for path in tmp_path.iterdir()) == [PAGE_NAME, FILE_NAME, CSV_NAME]

@@ -75,10 +75,17 @@ def run(options: argparse.Namespace) -> int:
 def show(results: Sequence[Path], output: Path | None = None) -> None:
     """Prints what the results, at least one, show, and writes the page into `output`: by default
     the folder of the first. ExperimentError."""
+    from tmem_host.report.conditions import summary  # noqa: PLC0415
     from tmem_host.report.console import print_report  # noqa: PLC0415
     from tmem_host.report.files import report, short_tables, write_page  # noqa: PLC0415
 
     made = report(results)
-    print_report(sys.stdout, made.answers, made.notices, short_tables(made.analysis))
+    print_report(
+        sys.stdout,
+        made.answers,
+        made.notices,
+        short_tables(made.analysis),
+        summary(made.analysis),
+    )
     written = write_page(made, output or made.results[0].path.parent)
     print(f"\nReport: {written}")

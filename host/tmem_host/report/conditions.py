@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the names in a report mean, and on what, with what and how it was measured, as tables."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from tmem_host.cli.output import count
 from tmem_host.experiment.arms import ARMS
 from tmem_host.experiment.records import Header
+from tmem_host.provision.vm.spec import IO_PROFILES, IoProfile
 from tmem_host.report.analysis import Analysis
 from tmem_host.report.merge import flat
 from tmem_host.report.points import COLD, SECOND, WHOLE
@@ -13,6 +16,8 @@ from tmem_host.report.words import mebibytes
 
 # Settings that are sizes in bytes.
 _SIZES = {"arena", "data.size", "read.record", "load.base", "load.peak", "load.swap"}
+# Of every experiment whose result has this format.
+_CACHE = "cache mode none"
 _NAME_HEADS = ("What", "Name", "Meaning")
 _NAMES = {"memory": "memory (MiB for each guest)"}
 
@@ -42,6 +47,33 @@ def names(analysis: Analysis) -> Table:
     return Table("Names", "The arms and phases of this experiment.", _NAME_HEADS, rows, texts=3)
 
 
+def summary(analysis: Analysis) -> str:
+    """The most important conditions in one sentence."""
+    headers = analysis.headers
+    hosts = _listed(
+        f"{header.host.accelerator} on {header.host.cpu}, {header.host.processors} processors"
+        for header in headers
+    )
+    measured_with = (
+        f"Measured with {hosts}; QEMU {_listed(header.versions.qemu for header in headers)}, guest"
+        f" kernel {_listed(header.versions.guest_kernel for header in headers)}, kvm-tmem"
+        f" {_listed(header.versions.kvm_tmem for header in headers)}; {_CACHE}; seed"
+        f" {_listed(str(header.seed) for header in headers)}"
+    )
+    if not analysis.curves:
+        return f"{measured_with}."
+    sizes = sorted({size for setting in analysis.curves for size in analysis.sizes_of(setting)})
+    return (
+        f"{measured_with}; guest RAM {', '.join(map(str, sizes))} MiB; disk"
+        f" {_listed(setting.profile for setting in analysis.curves)};"
+        f" {count(analysis.rounds, 'round')}."
+    )
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
 def conditions(analysis: Analysis) -> Table:
     """Of all results that were put together; what they have in common once."""
     rows = [row for header in analysis.headers for row in _rows(header)]
@@ -69,14 +101,31 @@ def _rows(header: Header) -> list[tuple[str, ...]]:
         ("libvirt", versions.libvirt),
         ("guest kernel", versions.guest_kernel),
         ("guest image", versions.image),
-        # of every experiment whose result has this format
-        ("disks of the guests", "cache mode none: the host's page cache is not in the way"),
+        ("disks of the guests", f"{_CACHE}: the host's page cache is not in the way"),
+        *(
+            (f"disk profile {name}", _limits(IO_PROFILES[name]))
+            for name in _profiles(header)
+            if name in IO_PROFILES
+        ),
         *(
             (_NAMES.get(name, name), _plain(name, value))
             for name, value in flat(header.settings).items()
             if name not in ("seed", "title")
         ),
     ]
+
+
+def _profiles(header: Header) -> list[str]:
+    profiles = header.settings.get("profiles")
+    return [str(name) for name in profiles] if isinstance(profiles, list) else []
+
+
+def _limits(profile: IoProfile) -> str:
+    if profile == IoProfile():
+        return "as fast as the host's"
+    return (
+        f"{profile.iops} requests and {profile.bytes_per_second / 1e6:g} MB a second for each disk"
+    )
 
 
 def _plain(name: str, value: Any) -> str:

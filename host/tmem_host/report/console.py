@@ -14,18 +14,25 @@ from tmem_host.report.tables import Table
 
 
 def print_report(
-    stream: TextIO, answers: Sequence[Answer], told: Sequence[Notice], tables: Sequence[Table]
+    stream: TextIO,
+    answers: Sequence[Answer],
+    told: Sequence[Notice],
+    tables: Sequence[Table],
+    conditions: str,
 ) -> None:
-    """The answers, what warns of them, and the tables."""
+    """The answers, what warns of them, the tables, and a sentence on what they hold for."""
+    tables = [table for table in tables if table.rows]
     if stream.isatty():
-        _print_rich(Console(file=stream, highlight=False), answers, told, tables)
+        console = Console(file=stream, highlight=False)
+        _print_rich(console, answers, told, tables)
+        console.print(f"\n{conditions}", style="dim", markup=False)
         return
     main, *others = answers
     lines = [main.sentence, *main.details, *(other.sentence for other in others)]
     lines += [_noticed(notice) for notice in told]
     for table in tables:
         lines += ["", f"{table.title}. {table.about}", columns(table.heads, table.rows)]
-    print("\n".join(lines), file=stream)
+    print("\n".join([*lines, "", conditions]), file=stream)
 
 
 def _noticed(notice: Notice) -> str:

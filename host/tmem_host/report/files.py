@@ -11,7 +11,7 @@ from tmem_host.experiment.errors import ExperimentError
 from tmem_host.experiment.records import FILE_NAME, Result, read
 from tmem_host.report.analysis import Analysis, analyse
 from tmem_host.report.answer import Answer, answers
-from tmem_host.report.conditions import conditions, names
+from tmem_host.report.conditions import conditions, names, summary
 from tmem_host.report.export import runs_csv
 from tmem_host.report.merge import Merged, merge
 from tmem_host.report.notices import Notice, limits, notices
@@ -84,6 +84,7 @@ def write_page(of: Report, folder: Path) -> Path:
         limits=limits(of.analysis),
         plots=plots(of.analysis, of.merged.samples),
         tables=tables(of.analysis),
+        conditions=summary(of.analysis),
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def merge(results: Sequence[Result]) -> Merged:
         before = max((run.round for run in runs), default=0)
         runs += [replace(run, round=run.round + before) for run in result.runs]
         samples += [replace(sample, round=sample.round + before) for sample in result.samples]
-    ends = [result.end or CUT_OFF for result in results]
+    ends = [_end(result) for result in results]
     return Merged(
         headers=[result.header for result in results],
         end=next((end for end in ends if end.status != "complete"), ends[0]),
@@ -51,6 +51,12 @@ def merge(results: Sequence[Result]) -> Merged:
         samples=samples,
         differences=_differences([result.header for result in results]),
     )
+
+
+def _end(result: Result) -> End:
+    end = result.end or CUT_OFF
+    # reports make it a part of sentences of their own
+    return replace(end, reason=end.reason.rstrip(" .:;"))
 
 
 def _differences(headers: Sequence[Header]) -> list[str]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from tmem_host.cli.output import count
 from tmem_host.report.analysis import Analysis, Control, sizes
+from tmem_host.report.merge import CUT_OFF
 from tmem_host.report.points import BASE, CONTROL, Point, Setting
 from tmem_host.report.words import MEASURES, mebibytes, percent, seconds
 
 # A shared pool that is served for less of the time than this did not do all it could.
 _SERVED_ENOUGH = 0.95
+_ENDS = {"interrupted": "was interrupted", CUT_OFF.status: "was cut off"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def _ended(analysis: Analysis) -> list[Notice]:
     return [
         Notice(
             True,
-            f"Partial result: the experiment was {end.status}"
+            f"Partial result: the experiment {_ENDS.get(end.status, end.status)}"
             f"{f' ({end.reason})' if end.reason else ''}. What was measured until then is shown.",
         )
     ]
@@ -181,7 +183,9 @@ def described(setting: Setting) -> str:
 
 
 def limits(analysis: Analysis) -> list[str]:
-    """What such a result does not show, whatever its figures are."""
+    """What such a result does not show, whatever its figures are; nothing if it has none."""
+    if not analysis.curves:
+        return []
     accelerators = {header.host.accelerator for header in analysis.headers}
     found = [
         "A saving is as fine as the sweep: an arm may need less than the smallest size with which"

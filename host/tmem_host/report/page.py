@@ -33,8 +33,9 @@ def page(
     limits: Sequence[str],
     plots: Sequence[Plot],
     tables: Sequence[Table],
+    conditions: str,
 ) -> str:
-    """The whole file."""
+    """The whole file; `conditions` is a sentence that stands right below the answer."""
     header = analysis.headers[0]
     title = header.title or header.experiment
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
@@ -51,11 +52,11 @@ def page(
         ),
         _element("p", _text(_WHAT)),
         _element("ul", *_items(warnings), class_="warnings", role="alert") if warnings else "",
-        _answer(main),
+        _answer(main, conditions),
         _others(others),
         *(_figure(plot) for plot in plots),
-        _section("What to know about these figures", _element("ul", *_items([*remarks, *limits]))),
-        *(_table(table) for table in tables),
+        _remarks([*remarks, *limits]),
+        *(_table(table) for table in tables if table.rows),
         _element("footer", _text(_FILES)),
     ]
     return (
@@ -67,7 +68,7 @@ def page(
     )
 
 
-def _answer(answer: Answer) -> str:
+def _answer(answer: Answer, conditions: str) -> str:
     tiles = [
         _element("div", _element("b", _text(figure)), _element("span", _text(what)))
         for figure, what in answer.figures
@@ -77,6 +78,7 @@ def _answer(answer: Answer) -> str:
         _element("p", _text(answer.sentence), class_="sentence"),
         _element("div", *tiles, class_="tiles") if tiles else "",
         *(_element("p", _text(detail)) for detail in answer.details),
+        _element("p", _text(conditions), class_="when"),
         class_="answer",
         aria_label="The answer",
     )
@@ -88,6 +90,12 @@ def _others(answers: Sequence[Answer]) -> str:
     return _section(
         "The same, measured otherwise", _element("ul", *_items(a.sentence for a in answers))
     )
+
+
+def _remarks(remarks: Sequence[str]) -> str:
+    if not remarks:
+        return ""
+    return _section("What to know about these figures", _element("ul", *_items(remarks)))
 
 
 def _figure(plot: Plot) -> str:
