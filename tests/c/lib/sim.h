@@ -75,8 +75,7 @@ struct sim {
 	uint32_t instance;
 	bool down;
 	bool refuse_puts;
-	bool forgets_tokens; /* answers every echo as one of a token that it does not know */
-	const void *peeked;  /* without CHECK_FIRST: read before the lease was looked at */
+	const void *peeked; /* without CHECK_FIRST: read before the lease was looked at */
 	struct sim_client clients[SIM_CLIENTS];
 };
 
