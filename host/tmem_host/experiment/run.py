@@ -84,9 +84,13 @@ class _Experiment:
                 self._end("interrupted", "somebody ended it")
                 raise
             except (ExperimentError, ProvisionError, ControlError, AgentError) as error:
-                sentence = str(error).partition("\n")[0]
+                # what a guest's console said last is kept in a file of its own
+                sentence = str(error).partition("\n")[0].partition("; from ")[0]
                 self._end("failed", sentence)
-                raise ExperimentError(f"{error}; what was measured is in {self._output}") from error
+                logs = f", and logs in {_LOGS}/ there" if (self._output / _LOGS).exists() else ""
+                raise ExperimentError(
+                    f"{sentence}; what was measured is in {self._output}{logs}"
+                ) from error
             except BaseException:
                 self._end("failed", "an error of the program")
                 raise
