@@ -15,6 +15,7 @@ from tmem_host.experiment.plan import Point
 from tmem_host.experiment.records import Run, Sample
 from tmem_host.experiment.sampler import Sampler
 from tmem_host.experiment.stage import Stage
+from tmem_host.provision.vm.errors import GuestLost, VmError
 from tmem_host.provision.vm.running import RunningGuest
 
 _LIMIT_S = 3600.0
@@ -49,11 +50,11 @@ class Recorder:
         VmError, AgentError, ControlError, ExperimentError; the guests' commands may then still
         run, and end with their guests.
         """
-        before = meter.look(self._stage)
+        before = self._look()
         with Sampler(self._stage, self._point, phase.name, self._began, self._write) as sampler:
             commands = [_Command(self._stage, name, argv) for name, argv in phase.commands.items()]
             _wait(commands)
-        after = meter.look(self._stage)
+        after = self._look()
         seconds = {command.name: command.ended - command.began for command in commands}
         run = Run(
             arm=self._point.arm,
@@ -84,6 +85,15 @@ class Recorder:
         )
         self._write(run)
         return run
+
+    def _look(self) -> meter.HostState:
+        try:
+            return meter.look(self._stage)
+        except VmError:
+            for guest in self._stage.guests:
+                if ended := self._stage.vms.ended(guest.name):
+                    raise GuestLost(f"the guest {guest.name} is gone: {ended}") from None
+            raise
 
 
 class _Command:

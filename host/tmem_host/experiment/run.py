@@ -2,7 +2,6 @@
 """Runs an experiment from nothing to its result, and removes everything but that."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -106,7 +105,14 @@ class _Experiment:
             with contextlib.ExitStack() as stack:
                 with shown.task("booting"):
                     stage = stack.enter_context(
-                        staged(self._settings, point, self._service, self._built, self._data)
+                        staged(
+                            self._settings,
+                            point,
+                            self._service,
+                            self._built,
+                            self._data,
+                            logs=self._output / _LOGS,
+                        )
                     )
                 self._measure(stage, point, shown)
             shown.done(point, time.monotonic() - began)
@@ -114,22 +120,9 @@ class _Experiment:
     def _measure(self, stage: Stage, point: Point, shown: Progress) -> None:
         recorder = Recorder(stage, point, self._began, self._write)
         names = [guest.name for guest in stage.guests]
-        try:
-            for phase in phases(self._settings, names, point.round):
-                with shown.task(phase.name):
-                    recorder.run(phase)
-        except Exception:
-            self._keep_logs(stage)
-            raise
-
-    def _keep_logs(self, stage: Stage) -> None:
-        """What guests and service said, before it is removed with them."""
-        folder = self._output / _LOGS
-        with contextlib.suppress(OSError):
-            folder.mkdir(exist_ok=True)
-            shutil.copyfile(self._service.log, folder / "service.log")
-            for guest in stage.guests:
-                shutil.copyfile(guest.places.serial_log, folder / f"{guest.name}.log")
+        for phase in phases(self._settings, names, point.round):
+            with shown.task(phase.name):
+                recorder.run(phase)
 
     def _write(self, record: Run | Sample) -> None:
         # samples come from a thread of their own

@@ -82,16 +82,17 @@ class Sampler:
             return
 
     def _look(self, connection: Connection) -> None:
-        first = self._stage.guests[0].name
-        for pool in client_info(connection, first)["pool_list"]:
-            if pool["uuid"] != str(self._stage.shared):
-                continue
-            self._looks += 1
-            waits_for = pool["waits_for"]
-            if pool["served"] and not waits_for:
-                self._served += 1
-            for name in waits_for:
-                self._blocked_looks[name] = self._blocked_looks.get(name, 0) + 1
+        blocking: set[str] = set()
+        for guest in self._stage.guests:
+            pools = client_info(connection, guest.name)["pool_list"]
+            joined = [pool for pool in pools if pool["uuid"] == str(self._stage.shared)]
+            # who was expelled is not waited for, and gets nothing
+            blocking.update(joined[0]["waits_for"] if joined else [guest.name])
+        self._looks += 1
+        if not blocking:
+            self._served += 1
+        for name in blocking:
+            self._blocked_looks[name] = self._blocked_looks.get(name, 0) + 1
 
     def _sample(self, connection: Connection) -> None:
         self._write(

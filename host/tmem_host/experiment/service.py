@@ -55,6 +55,7 @@ class PrivateService:
         self.log = state / "service.log"
         self.socket = state / "control.sock"
         self._places = places_at(state)
+        self._pid_file = state / "service.pid"
         self._arena_bytes = arena_bytes
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -99,6 +100,7 @@ class PrivateService:
     def _start(self) -> None:
         folder = arena_folder(self.state)
         config = self.state / "tmem.toml"
+        self._end_former()
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             config.write_text(
@@ -123,6 +125,7 @@ class PrivateService:
                     # Ctrl-C is for the experiment, which ends its service in its own time
                     start_new_session=True,
                 )
+            self._pid_file.write_text(str(self._process.pid))
         except FileNotFoundError as error:
             if error.filename != "setpriv":
                 raise
@@ -138,6 +141,16 @@ class PrivateService:
                     f"the experiment's service was not up within {_START_LIMIT_S:.0f} s:"
                     f" {self._said()}"
                 )
+            time.sleep(_LOOK_AGAIN_S)
+
+    def _end_former(self) -> None:
+        """Waits for the service of an experiment that was killed, which ends with it."""
+        try:
+            pid = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return
+        deadline = time.monotonic() + _STOP_LIMIT_S
+        while _runs(pid, self.state) and time.monotonic() < deadline:
             time.sleep(_LOOK_AGAIN_S)
 
     def _follows_domains(self) -> bool:
@@ -180,6 +193,14 @@ class PrivateService:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+
+def _runs(pid: int, state: Path) -> bool:
+    """Whether this process is the service below `state`."""
+    try:
+        return os.fsencode(state) in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _destroy_all(vms: Provisioner) -> None:

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _BOOT_LIMIT_S = 300.0
 _ATTACH_LIMIT_S = 60.0
 _EMPTY_LIMIT_S = 30.0
 _LOOK_AGAIN_S = 0.1
+_MOUNTS = 3
 # Of the clients whose equal pages are kept once.
 _TRUST_GROUP = 1
 
@@ -54,9 +56,12 @@ def staged(
     service: PrivateService,
     system: System,
     data: DataDisk | None,
+    *,
+    logs: Path,
 ) -> Iterator[Stage]:
     """Makes the guests of a point; they are gone at the end, whatever happens, and the arena is as
-    empty as before. VmError, AgentError, ControlError, ExperimentError."""
+    empty as before. If something goes wrong, inside or in the body, what guests and service have
+    said is in the folder `logs`. VmError, AgentError, ControlError, ExperimentError."""
     arm = ARMS[point.arm]
     copy = service.state / "data.raw"
     if data is not None:
@@ -78,8 +83,11 @@ def staged(
                 _swap_on(guests)
             shared = data.shared if data is not None and arm.shares else None
             if shared is not None:
-                _check_shared(service, guests, shared)
+                _have_shared(service, guests, shared)
             yield Stage(service, vms, guests, arm, shared)
+        except Exception:
+            _keep_logs(logs, service, [vms.places.vm(name).serial_log for name in names])
+            raise
         finally:
             with undisturbed():
                 for info in vms.vms():
@@ -129,7 +137,7 @@ def _attach(service: PrivateService, guests: tuple[RunningGuest, ...], arm: Arm)
                 if time.monotonic() > deadline:
                     raise ExperimentError(
                         f"the kernel of {guest.name} began no session with the service within"
-                        f" {_ATTACH_LIMIT_S:.0f} s; its serial log: {_last_words(guest)}"
+                        f" {_ATTACH_LIMIT_S:.0f} s"
                     )
                 time.sleep(_LOOK_AGAIN_S)
 
@@ -154,16 +162,29 @@ def _swap_on(guests: tuple[RunningGuest, ...]) -> None:
         guest.shell(f"mkswap {disk}; swapon {disk}")
 
 
-def _check_shared(service: PrivateService, guests: tuple[RunningGuest, ...], shared: UUID) -> None:
-    """ExperimentError unless the pool is the same for all: else something else were measured."""
-    for guest in guests:
-        pools = service.call("client.info", client=guest.name)["pool_list"]
-        joined = [pool for pool in pools if pool["uuid"] == str(shared)]
-        if not joined or joined[0]["members"] != len(guests):
-            raise ExperimentError(
-                f"{guest.name} does not share the pool {shared} with all guests; its kernel says:"
-                f" {_last_words(guest)}"
-            )
+def _have_shared(service: PrivateService, guests: tuple[RunningGuest, ...], shared: UUID) -> None:
+    """ExperimentError unless the pool is the same for all: else something else were measured.
+
+    A guest that fell silent for longer than T_expel while others booted is out of its pools until
+    it mounts again, which it is told to.
+    """
+    for _ in range(_MOUNTS):
+        outside = [guest for guest in guests if not shares(service, guest.name, shared)]
+        if not outside:
+            return
+        for guest in outside:
+            guest.shell(f"umount {FILES}")
+            cluster.mount(guest, DISK_NAME)
+    raise ExperimentError(
+        f"{outside[0].name} does not share the pool {shared} with the other guests: this machine is"
+        " too busy, or the service's log says why"
+    )
+
+
+def shares(service: PrivateService, name: str, shared: UUID) -> bool:
+    """Whether a guest is in the shared pool; ControlError."""
+    pools = service.call("client.info", client=name)["pool_list"]
+    return any(pool["uuid"] == str(shared) for pool in pools)
 
 
 def _empty_arena(service: PrivateService) -> None:
@@ -184,8 +205,9 @@ def _empty_arena(service: PrivateService) -> None:
         connection.call("arena.shrink", size=usage["resident_bytes"])
 
 
-def _last_words(guest: RunningGuest) -> str:
+def _keep_logs(folder: Path, service: PrivateService, serial_logs: list[Path]) -> None:
     with contextlib.suppress(OSError):
-        untrusted = guest.places.serial_log.read_bytes()[-400:].decode(errors="replace")
-        return " ".join("".join(c if c.isprintable() else " " for c in untrusted).split())
-    return "nothing"
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(service.log, folder / service.log.name)
+        for log in serial_logs:
+            shutil.copyfile(log, folder / f"{log.parent.name}.log")

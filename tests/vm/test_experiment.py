@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Experiments as a user runs them: a command, real guests, a result; and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.provision.vm.skips import needs_libvirt, needs_qemu
+from tmem_host.experiment.records import FILE_NAME, Result, Run, read
+from tmem_host.provision.image import Image
+
+pytestmark = pytest.mark.timeout(1200)
+
+DATA_BYTES = 16 << 20
+PAGES = DATA_BYTES // 4096
+LIMIT_S = 1000.0
+
+READ = """
+title = "small"
+guests = 2
+memory = ["112MiB"]
+arms = ["none"]
+arena = "64MiB"
+[data]
+size = "16MiB"
+files = 3
+"""
+SWAP = """
+workload = "memory"
+guests = 1
+memory = ["96MiB"]
+arms = ["none"]
+arena = "128MiB"
+[load]
+base = "16MiB"
+peak = "48MiB"
+passes = 1
+swap = "128MiB"
+"""
+
+
+class Running:
+    """`tmem experiment run` in a process of its own."""
+
+    def __init__(self, folder: Path, text: str, *options: str) -> None:
+        file = folder / "own.toml"
+        file.write_text(text)
+        self.output = folder / "result"
+        self.said = folder / "said"
+        with self.said.open("wb") as said:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tmem_host.cli", "experiment", "run", str(file)),
+                    *("--output", str(self.output), *options),
+                ],
+                stdout=said,
+                stderr=said,
+            )
+
+    def wait(self) -> int:
+        """Its exit status."""
+        return self._process.wait(LIMIT_S)
+
+    def wait_for(self, words: str) -> None:
+        """Until it says so."""
+        deadline = time.monotonic() + LIMIT_S
+        while words not in self.text():
+            assert self._process.poll() is None, self.text()
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.2)
+
+    def text(self) -> str:
+        return self.said.read_text()
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def result(self) -> Result:
+        return read(self.output)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, image: Image) -> Iterator[Path]:
+    """Where an experiment may be run; nothing of it is left anywhere else."""
+    needs_libvirt()
+    needs_qemu()
+    assert image.path.exists()
+    yield tmp_path
+    left = [*Path("/var/tmp").glob("tmem-x-*"), *Path("/dev/shm").glob("tmem-x-*"), *_qemus()]
+    assert not left
+
+
+def _qemus() -> list[int]:
+    """Processes of QEMU whose VMs are an experiment's."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if b"qemu" in words and b"/var/tmp/tmem-x-" in words:
+            found.append(int(path.parent.name))
+    return found
+
+
+def of(result: Result, arm: str) -> dict[str, Run]:
+    """The runs of an arm by phase."""
+    return {run.phase: run for run in result.runs if run.arm == arm}
+
+
+def test_reading(folder: Path) -> None:
+    running = Running(folder, READ)
+    assert running.wait() == 0, running.text()
+    result = running.result()
+    assert result.end is not None
+    assert result.end.status == "complete"
+    none = of(result, "none")
+    assert list(none) == ["cold", "settle", "second", "warm", "reread"]
+    for phase, guests in (("cold", 1), ("second", 1), ("warm", 1), ("reread", 2)):
+        assert none[phase].work["read_bytes"] == guests * DATA_BYTES
+    first, second = none["cold"].guest[0], none["second"].guest[1]
+    assert first.disk_read_bytes >= DATA_BYTES
+    assert second.disk_read_bytes >= DATA_BYTES
+    # it fits into their RAM
+    assert all(guest.disk_read_bytes < DATA_BYTES // 10 for guest in none["reread"].guest)
+    assert all(run.arena_pages == 0 for run in none.values())
+    assert {sample.phase for sample in result.samples} >= {"cold", "second", "reread"}
+    for sample in result.samples:
+        assert all(0 < held <= 112 << 20 for held in sample.guest_resident_bytes.values())
+
+
+def test_memory(folder: Path) -> None:
+    running = Running(folder, SWAP)
+    assert running.wait() == 0, running.text()
+    none = of(running.result(), "none")
+    assert list(none) == ["hold", "peak-node1", "release"]
+    assert none["peak-node1"].work["verified_bytes"] == 48 << 20
+    assert none["peak-node1"].guest[0].swap_write_bytes > 0
+    assert none["release"].guest[0].swap_read_bytes > 0
+
+
+def test_a_guest_dies(folder: Path) -> None:
+    running = Running(folder, READ)
+    running.wait_for("cold ...")
+    os.kill(_qemus()[0], signal.SIGKILL)
+    assert running.wait() == 1
+    said = running.text()
+    assert "Traceback" not in said
+    [sentence] = [line for line in said.splitlines() if line.startswith("tmem: ")]
+    assert "is gone" in sentence
+    assert str(running.output) in sentence
+    end = running.result().end
+    assert end is not None
+    assert (end.status, end.reason in sentence) == ("failed", True)
+    assert (running.output / "logs/node1.log").stat().st_size > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_interrupted(folder: Path, number: signal.Signals) -> None:
+    running = Running(folder, READ)
+    running.wait_for("settle ..." if number == signal.SIGINT else "booting ...")
+    running.send(number)
+    assert running.wait() == 128 + signal.SIGINT
+    assert running.text().splitlines()[-1] == "tmem: interrupted"
+    end = running.result().end
+    assert end is not None
+    assert end.status == "interrupted"
+
+
+def test_it_is_killed_and_the_next_one_cleans_up(folder: Path) -> None:
+    killed = Running(folder, READ)
+    killed.wait_for("booting ...")
+    other = folder / "other"
+    other.mkdir()
+    second = Running(other, READ)
+    assert second.wait() == 1
+    assert "another experiment runs, in process" in second.text()
+    assert not (second.output / FILE_NAME).exists()
+    while not _qemus():
+        time.sleep(0.1)
+    killed.send(signal.SIGKILL)
+    killed.wait()
+    assert killed.result().end is None
+    third = folder / "third"
+    third.mkdir()
+    next_one = Running(third, READ, "--memory", "1TiB")
+    assert next_one.wait() == 1
+    said = next_one.text().splitlines()
+    assert said[0] == "removing what a killed experiment left"
+    assert said[1].startswith("tmem: no memory: 2 guests and the arena may need ")
+    assert len(said) == 2
