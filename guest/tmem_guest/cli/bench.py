@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from typing import Final
 
@@ -41,12 +40,15 @@ def depth(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Runs `tmem-guest bench`."""
-    from tmem_guest import bench  # noqa: PLC0415 - the agent shall not wait for it
+    # the agent shall not wait for these
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from tmem_guest import bench  # noqa: PLC0415
 
     with session(options) as entered:
         result = bench.run(entered, options.pages, options.depth)
     if options.json:
-        print(json.dumps(dataclasses.asdict(result)))
+        print(json.dumps(asdict(result)))
         return 0
     print(
         f"round trip            {result.round_trip_us:.1f} us, with a page {result.get_us:.1f} us\n"

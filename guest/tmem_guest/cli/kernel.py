@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 from typing import Final
@@ -82,11 +81,13 @@ def run_detach(options: argparse.Namespace) -> int:
 
 def run_status(options: argparse.Namespace) -> int:
     """Runs `tmem-guest kernel status`; CommandError."""
+    from dataclasses import asdict
+
     from tmem_guest.kernel.report import described
     from tmem_guest.kernel.state import status
 
     found = status(_ROOT)
-    print(json.dumps(dataclasses.asdict(found)) if options.json else described(found))
+    print(json.dumps(asdict(found)) if options.json else described(found))
     return 0
 
 

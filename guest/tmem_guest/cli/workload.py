@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +92,8 @@ def run_memory(options: argparse.Namespace) -> int:
 def run_hold(options: argparse.Namespace) -> int:
     """Runs `tmem-guest workload hold`: the file says `held`, at the end `verified` or what is
     wrong."""
+    import threading  # noqa: PLC0415
+
     from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
     from tmem_guest.workloads.memory import Memory  # noqa: PLC0415
 
@@ -117,6 +117,8 @@ def _say(word: str) -> None:
 
 
 def _finish(figures: DataclassInstance) -> None:
+    from dataclasses import asdict  # noqa: PLC0415
+
     _say("end")
-    json.dump(dataclasses.asdict(figures), sys.stdout)
+    json.dump(asdict(figures), sys.stdout)
     print()

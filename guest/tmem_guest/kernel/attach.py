@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tmem_guest.cli.errors import CommandError
 from tmem_guest.kernel import devices, modules
+from tmem_guest.kernel.debugfs import frontswap_pages, swap_files
 from tmem_guest.kernel.modules import HOOKS, TRANSPORT
-from tmem_guest.kernel.state import frontswap_pages, swap_files
 
 
 def attach(root: Path) -> str:

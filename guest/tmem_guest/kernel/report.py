@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tmem_guest.kernel.debugfs import Row
 from tmem_guest.kernel.modules import HOOKS, TRANSPORT
-from tmem_guest.kernel.state import Row, Status
+from tmem_guest.kernel.state import Status
 
 
 def described(status: Status) -> str:

@@ -14,8 +14,9 @@ from tmem_guest.cli import kernel as command
 from tmem_guest.cli import main
 from tmem_guest.cli.errors import CommandError
 from tmem_guest.kernel.attach import attach
+from tmem_guest.kernel.debugfs import swap_files
 from tmem_guest.kernel.report import described
-from tmem_guest.kernel.state import Status, counters, status, swap_files
+from tmem_guest.kernel.state import Status, counters, status
 
 Capture = pytest.CaptureFixture[str]
 _UUID = "6d1e7b0a-4f0c-4d0e-9d57-3c2b1a0f9e8d"
