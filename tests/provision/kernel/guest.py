@@ -67,6 +67,7 @@ def guest(
     files: Sequence[Path] = (),
     disks: Sequence[str] = (),
     network: str = "",
+    memory_mib: int = 384,
 ) -> Iterator[Guest]:
     """Starts `script` in a guest that has `kernel`, its modules and `files` in /.
 
@@ -79,7 +80,7 @@ def guest(
     drives = [f"file={disk},if=virtio,format=raw,cache=none,file.locking=off" for disk in disks]
     card = ("-netdev", f"{network},id=net", "-device", "virtio-net-pci,netdev=net,romfile=")
     arguments = [
-        *(qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "384"),
+        *(qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory_mib)),
         *("-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}"),
         *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
         *("-append", "console=ttyS0 panic=-1 quiet loglevel=7"),
@@ -101,9 +102,12 @@ def boot(
     *,
     files: Sequence[Path] = (),
     disks: Sequence[str] = (),
+    memory_mib: int = 384,
 ) -> list[str]:
     """Runs `script` in a guest to its end; returns what it said."""
-    with guest(qemu, kernel, folder, script, files=files, disks=disks) as started:
+    with guest(
+        qemu, kernel, folder, script, files=files, disks=disks, memory_mib=memory_mib
+    ) as started:
         return started.finish()
 
 
