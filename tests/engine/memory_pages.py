@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import errno
 from typing import Final
 
@@ -12,6 +11,7 @@ from tests.engine.faults import FAULTS
 from tests.engine.machine.base import RECORD_BYTES
 from tests.engine.model import REFUSALS, Model, Pool
 from tests.engine.pages import INDEX_MAX
+from tests.engine.stock import HandleKey, Stock, Stored
 from tests.engine.system import (
     Oid,
     PutAnswer,
@@ -19,17 +19,6 @@ from tests.engine.system import (
 )
 
 EXTENT_BYTES: Final = 16 << 10
-
-HandleKey = tuple[int, Oid, int]
-
-
-@dataclasses.dataclass(slots=True)
-class Stored:
-    page: bytes
-    cost: int
-    putter: str
-    owner: str
-    persistent: bool
 
 
 class MemoryPages:
@@ -44,7 +33,7 @@ class MemoryPages:
         self.squeezed = False
         self.remembered: set[HandleKey] = set()
         # Oldest first; what a pool's handle holds.
-        self.stored: collections.OrderedDict[HandleKey, Stored] = collections.OrderedDict()
+        self.stored = Stock()
         self.counts: dict[str, collections.Counter[str]] = {}
         self.gone: collections.Counter[str] = collections.Counter()  # of clients that are gone
 
@@ -67,16 +56,8 @@ class MemoryPages:
             index %= 2**32
         return (id(pool), oid, index)
 
-    def _charged(self, owner: str, persistent: bool | None = None) -> int:
-        return sum(
-            stored.cost
-            for stored in self.stored.values()
-            if stored.owner == owner and persistent in (None, stored.persistent)
-        )
-
     def _total(self) -> int:
-        used = sum(stored.cost for stored in self.stored.values())
-        return -(-used // EXTENT_BYTES) * EXTENT_BYTES
+        return -(-self.stored.used_bytes // EXTENT_BYTES) * EXTENT_BYTES
 
     def _evict(self, owner: str | None = None) -> bool:
         """Evicts the oldest ephemeral page, of `owner` if given."""
@@ -103,18 +84,16 @@ class MemoryPages:
             self.remembered.remove(key)
         self.stored.pop(key, None)
         quota = owner.persistent_quota_bytes if self.fault != "ignores quota" else 0
-        if pool.persistent and quota and self._charged(pool.owner, True) + cost > quota:
+        if pool.persistent and quota and self.stored.charged_bytes(pool.owner, True) + cost > quota:
             return "refused_quota"
         cap = owner.cap_bytes if self.fault != "ignores cap" else 0
-        while cap and self._charged(pool.owner) + cost > cap:
+        while cap and self.stored.charged_bytes(pool.owner) + cost > cap:
             if not self._evict(pool.owner):
                 return "refused_cap"
-        used = sum(stored.cost for stored in self.stored.values())
-        while used + cost > self.budget_bytes:
+        while self.stored.used_bytes + cost > self.budget_bytes:
             if not self._evict():
                 return "refused_full"
-            used = sum(stored.cost for stored in self.stored.values())
-        if self.squeezed and used + cost > self._total():
+        if self.squeezed and self.stored.used_bytes + cost > self._total():
             return "refused_host"
         return None
 
@@ -143,7 +122,7 @@ class MemoryPages:
             page = old.page
         count["puts_stored" if old is None else "puts_replaced"] += 1
         count["encoded_same" if same else f"encoded_{settings.encoding.lower()}"] += 1
-        if settings.dedup and any(stored.page == page for stored in self.stored.values()):
+        if settings.dedup and self.stored.has(page):
             count["deduplicated"] += 1
         self.stored[key] = Stored(page, cost, client, store.owner, store.persistent)
         return PutAnswer.STORED
@@ -155,7 +134,7 @@ class MemoryPages:
         if not store.served:
             count["gets_unserved"] += 1
             return None
-        if not any(other[0] == id(store) for other in self.stored):
+        if not self.stored.of_pool(id(store)):
             count["gets_empty"] += 1
             return None
         stored = self.stored.get(key)
@@ -165,7 +144,7 @@ class MemoryPages:
         count["gets_hit"] += 1
         count["hits_other"] += stored.putter != client
         if store.uuid is not None:
-            self.stored.move_to_end(key)
+            self.stored.use(key)
             if self.fault == "exclusive shared get":
                 del self.stored[key]
         elif not store.persistent and self.fault != "inclusive get":
@@ -187,7 +166,7 @@ class MemoryPages:
 
     def flush_object(self, client: str, pool: int, oid: Oid) -> None:
         store = self._key(self._pool(client, pool), oid, 0)[:2]
-        keys = [key for key in self.stored if key[:2] == store]
+        keys = [key for key in self.stored.of_pool(store[0]) if key[1] == store[1]]
         if self.fault == "object flush of a page":
             keys = keys[:1]
         self._drop(client, "object_flushes", keys)
@@ -195,12 +174,12 @@ class MemoryPages:
     def flush_range(self, client: str, pool: int, oid: Oid, first: int, count: int) -> None:
         store = self._key(self._pool(client, pool), oid, 0)[:2]
         last = min(first + count - 1, INDEX_MAX) - (self.fault == "range off by one")
-        keys = [key for key in self.stored if key[:2] == store and first <= key[2] <= last]
+        held = self.stored.of_pool(store[0])
+        keys = [key for key in held if key[1] == store[1] and first <= key[2] <= last]
         self._drop(client, "range_flushes", keys)
 
     def _empty(self, client: str, store: Pool) -> None:
-        keys = [key for key in self.stored if key[0] == id(store)]
-        self._drop(client, "pool_flushes", keys)
+        self._drop(client, "pool_flushes", self.stored.of_pool(id(store)))
 
     def flush_pool(self, client: str, pool: int) -> None:
         self._empty(client, self._pool(client, pool))

@@ -113,10 +113,10 @@ class MemorySystem(MemoryPages):
         self.state.auth_all = allow
 
     def reclaim(self, client: str, bytes_: int) -> int:
-        before = self._charged(client, False)
-        while before - self._charged(client, False) < bytes_ and self._evict(client):
+        before = self.stored.charged_bytes(client, False)
+        while before - self.stored.charged_bytes(client, False) < bytes_ and self._evict(client):
             pass
-        return before - self._charged(client, False)
+        return before - self.stored.charged_bytes(client, False)
 
     def set_budget(self, bytes_: int) -> Shrunk:
         self.budget_bytes = bytes_
@@ -145,22 +145,20 @@ class MemorySystem(MemoryPages):
 
     def client_view(self, client: str) -> ClientView:
         held = self.state.clients[client]
-        charged = [stored for stored in self.stored.values() if stored.owner == client]
-        persistent = sum(stored.persistent for stored in charged)
         return ClientView(
             pools=frozenset(held.pools),
             auth=frozenset(held.auth),
             settings=held.settings,
-            ephemeral_pages=len(charged) - persistent,
-            persistent_pages=persistent,
-            ephemeral_bytes=self._charged(client, False),
-            persistent_bytes=self._charged(client, True),
+            ephemeral_pages=self.stored.charged_pages(client, False),
+            persistent_pages=self.stored.charged_pages(client, True),
+            ephemeral_bytes=self.stored.charged_bytes(client, False),
+            persistent_bytes=self.stored.charged_bytes(client, True),
             resumed=held.resumed,
         )
 
     def pool_view(self, client: str, pool: int) -> PoolView:
         store = self._pool(client, pool)
-        pages = [stored for key, stored in self.stored.items() if key[0] == id(store)]
+        pages = [self.stored[key] for key in self.stored.of_pool(id(store))]
         first = store.joins[-1][0] if self.fault == "keeps the owner" else store.owner
         return PoolView(
             persistent=store.persistent,
@@ -174,9 +172,8 @@ class MemorySystem(MemoryPages):
         )
 
     def host_view(self) -> HostView:
-        persistent = sum(stored.cost for stored in self.stored.values() if stored.persistent)
-        needed = -(-persistent // EXTENT_BYTES) * EXTENT_BYTES
-        pages = sum(stored.persistent for stored in self.stored.values())
+        pages, bytes_ = self.stored.persistent
+        needed = -(-bytes_ // EXTENT_BYTES) * EXTENT_BYTES
         return HostView(
             budget_bytes=self.budget_bytes,
             extent_bytes=EXTENT_BYTES,
@@ -186,7 +183,7 @@ class MemorySystem(MemoryPages):
             file_bytes=self._total(),
             ephemeral_pages=len(self.stored) - pages,
             persistent_pages=pages,
-            objects=len({key[:2] for key in self.stored}),
+            objects=self.stored.objects,
             clients=len(self.state.clients),
             pools=len(self.state.pools()),
             shared_pools=len(self.state.shared),

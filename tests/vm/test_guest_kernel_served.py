@@ -2,11 +2,12 @@
 """tmem-guest kernel in a real guest whose host has a service: sessions, and swap that is there."""
 
 import json
+import signal
 from typing import Any
 
 from tests.service.live import Live
 from tests.vm import served
-from tests.vm.served import in_guest
+from tests.vm.served import in_guest, start
 
 service = served.service
 stopped = served.stopped
@@ -29,24 +30,40 @@ def _status() -> Any:
     return json.loads(in_guest("tmem-guest kernel status --json"))
 
 
-def test_swap_that_is_with_the_host_keeps_it_attached(service: Live) -> None:
-    Live.wait_for(lambda: _status()["session"]["state"] == "running")
+def _held_by_the_host(service: Live) -> int:
+    pages = {client["name"]: client["persistent_pages"] for client in service.call("client.list")}
+    return int(pages["web"])
+
+
+def _swap_out() -> None:
+    """Has a process swap out its memory; it looks at it again when there is /run/look."""
     in_guest("mkswap -q /dev/disk/by-serial/disk && swapon /dev/disk/by-serial/disk")
     in_guest(f"python3 -c '{_SWAPPED}' </dev/null >/run/said 2>&1 &")
     in_guest("until [ -e /run/out ]; do sleep 0.1; done")
+
+
+def test_swap_that_is_with_the_host(service: Live) -> None:
+    Live.wait_for(lambda: _status()["session"]["state"] == "running")
+    _swap_out()
     held = _status()["frontswap_pages"]
     assert held >= PAGES
     assert _status()["areas"][0]["held"] == held
-    pages = {client["name"]: client["persistent_pages"] for client in service.call("client.list")}
-    assert pages["web"] == held
+    assert _held_by_the_host(service) == held
+    # it keeps the kernel attached
     said = in_guest("! tmem-guest kernel detach 2>&1")
     assert "pages of swap are with the host and nowhere else; bring them home first:" in said
     assert said.endswith(" swapoff /dev/vdc\n")
     assert _status()["attached"]
-    # bringing them home is what it says it is
-    in_guest("swapoff /dev/vdc && touch /run/look")
+    # while the service is away, who wants a page waits, and who looks on sees it
+    service.stop(signal.SIGKILL)
+    in_guest("touch /run/look")
+    Live.wait_for(lambda: _status()["session"]["waiting_loads"] > 0)
+    assert "for a page of swap" in in_guest("tmem-guest kernel status")
+    assert in_guest("ls /run/right 2>/dev/null || echo waits") == "waits\n"
+    start(service)
     in_guest("until [ -e /run/right ]; do sleep 0.1; done; cat /run/said")
+    # bringing the rest home is what it says it is
+    in_guest("swapoff /dev/vdc")
     assert _status()["frontswap_pages"] == 0
     in_guest("tmem-guest kernel detach")
-    pages = {client["name"]: client["persistent_pages"] for client in service.call("client.list")}
-    assert pages["web"] == 0
+    assert _held_by_the_host(service) == 0

@@ -36,4 +36,4 @@ def test_a_guest_that_is_gone_leaves_nothing(service: Live) -> None:
     in_guest("head -c 8192 /dev/urandom | tmem-guest put --timeout 60 --persistent 7 0")
     service.tmem("vm", "stop", "--force", "web", socket=False)
     Live.wait_for(lambda: service.call("arena.usage")["persistent_pages"] == 0)
-    assert service.call("client.info", client="web/user")["state"] == "none"
+    assert service.call("client.info", client="web/user")["state"] == "gone"

@@ -40,6 +40,20 @@ def chain(message: Message, before: int) -> int:
     return lib.tmem_wire_chain(before, _to_c(message), payload)
 
 
+def peek(data: bytes) -> tuple[Message | None, int]:
+    """What the next message seems to be, without its payload, and the bytes that it would have."""
+    c = ffi.new("struct tmem_message *")
+    # of exact size, so that a sanitizer would see a read beyond it
+    size = lib.tmem_wire_peek(ffi.new("uint8_t[]", data), len(data), c)
+    return (_from_c(c, b""), size) if size else (None, 0)
+
+
+def _from_c(c: "tmem_message", payload: bytes) -> Message:
+    words = (c.oid.words[0], c.oid.words[1], c.oid.words[2])
+    fields = (c.op, c.flags, c.status, c.tag, c.session, c.pool, c.index)
+    return Message(*fields, words, payload, c.version)
+
+
 class Decoder:
     """One direction of one connection."""
 
@@ -67,9 +81,7 @@ class Decoder:
         if found != lib.TMEM_WIRE_FOUND:
             return found, None, used[0]
         content = bytes(ffi.buffer(payload[0], c.payload_bytes)) if c.payload_bytes else b""
-        words = (c.oid.words[0], c.oid.words[1], c.oid.words[2])
-        fields = (c.op, c.flags, c.status, c.tag, c.session, c.pool, c.index)
-        return found, Message(*fields, words, content, c.version), used[0]
+        return found, _from_c(c, content), used[0]
 
     def take(self, stream: bytearray) -> Iterator[Message]:
         """Takes whole messages off the stream's beginning; ends when it needs more, and raises

@@ -11,9 +11,10 @@ import pytest
 
 from tests.provision.vm.skips import needs_qemu
 from tmem_host.cli import main, parser
-from tmem_host.cli.vm_arguments import disk, settings
+from tmem_host.cli.vm_arguments import disk, settings, specs
 from tmem_host.provision import doctor
 from tmem_host.provision.doctor import Finding, Health
+from tmem_host.provision.progress import Silent
 from tmem_host.provision.vm.errors import BadName, BadSetting
 from tmem_host.provision.vm.places import places_at
 from tmem_host.provision.vm.settings import Compression, TmemSettings
@@ -116,6 +117,21 @@ def test_bad_disks(text: str, complaint: str) -> None:
 def test_bad_disk_name() -> None:
     with pytest.raises(BadName):
         disk(":size=1MiB")
+
+
+@pytest.mark.parametrize(
+    ("words", "uses_tmem"),
+    [
+        (("--image", "/i"), True),
+        (("--image", "/i", "--no-tmem"), False),
+        # without the image nobody attaches its kernel
+        (("--initrd", "/i"), False),
+    ],
+)
+def test_whose_kernel_uses_tmem(words: tuple[str, ...], *, uses_tmem: bool) -> None:
+    options = parser().parse_args(["vm", "create", "a", "--kernel", "/k", "--tcg", *words])
+    [spec] = specs(options, [], Silent())
+    assert spec.tmem == uses_tmem
 
 
 def _options(*words: str) -> argparse.Namespace:
