@@ -27,6 +27,13 @@ struct tmem_channel {
 	uint64_t opened_ns;
 };
 
+/* Before a channel tries for the second time. */
+enum { TMEM_CHANNEL_WAIT_MS = 10 };
+
+/* A socket that is connected to @path, or a negative errno. */
+int tmem_channel_connect_to(const char *path);
+/* Waits for connections, or connects; when that cannot be, it is tried again later. */
+void tmem_channel_try(struct tmem_worker *worker, struct tmem_channel *channel);
 /* Takes the connections that wait at a listening channel. */
 void tmem_channel_accept(struct tmem_worker *worker, struct tmem_channel *channel);
 /* Does what is due; returns when to come again. */

@@ -75,6 +75,10 @@ void tmem_connection_end_turn(struct tmem_connection *connection);
 /* The host ends the session that the connection has: BYE, now or behind what is unsent. */
 void tmem_connection_bye(struct tmem_connection *connection, int reason);
 
+/* An event: @what was sent, and what is @wrong with it. */
+void tmem_connection_report_bad(struct tmem_connection *connection, int code, const char *what,
+				const char *wrong);
+
 /* Keeps @bytes at @data to be sent later. Without memory they are dropped, and false returned: the
  * connection is to be closed. */
 bool tmem_connection_keep_unsent(struct tmem_connection *connection, const void *data,

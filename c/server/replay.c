@@ -1,41 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <xxhash.h>
 
 #include "error.h"
-#include "trace_read.h"
-
-/* Pages are made up for so many operations at a time, when no clock runs. */
-enum { BATCH = 256 };
-
-/* A pool of the trace, and what it is now. */
-struct replay_pool {
-	uint32_t recorded;
-	uint32_t id;
-	bool persistent;
-};
-
-struct replay_client {
-	struct tmem_client *client;
-	struct replay_pool *pools;
-	uint32_t pool_count;
-	uint32_t pool_room;
-	uint32_t last; /* found */
-};
-
-struct replay {
-	struct tmem_engine *engine;
-	const struct tmem_trace *trace;
-	const struct tmem_replay_options *options;
-	struct tmem_replay_report *report;
-	struct replay_client *clients;
-	uint8_t *pages;                /* of a batch */
-	const uint8_t *page_of[BATCH]; /* recorded, or made up */
-};
+#include "trace_replay.h"
 
 static uint64_t now_ns(void)
 {
@@ -43,163 +14,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* ---- pools ------------------------------------------------------------------------------ */
-
-static struct replay_pool *find_pool(struct replay_client *client, uint32_t recorded)
-{
-	if (client->last < client->pool_count && client->pools[client->last].recorded == recorded)
-		return &client->pools[client->last];
-	for (uint32_t i = 0; i < client->pool_count; i++)
-		if (client->pools[i].recorded == recorded) {
-			client->last = i;
-			return &client->pools[i];
-		}
-	return NULL;
-}
-
-static int make_pool(struct replay_client *client, const struct tmem_trace_record *record)
-{
-	uint32_t granted = (uint32_t)record->oid.words[2];
-	uint32_t flags = ((uint32_t)record->index & ~(uint32_t)TMEM_POOL_SHARED) |
-			 (granted & TMEM_POOL_SHARED);
-	struct replay_pool pool = {.recorded = record->pool};
-	int code;
-
-	if (record->result != TMEM_DONE || find_pool(client, record->pool) != NULL)
-		return 0;
-	if (client->pool_count == client->pool_room) {
-		uint32_t room = client->pool_room != 0 ? 2 * client->pool_room : 8;
-		struct replay_pool *pools = realloc(client->pools, room * sizeof(*pools));
-
-		if (pools == NULL)
-			return -ENOMEM;
-		client->pools = pools;
-		client->pool_room = room;
-	}
-	code = tmem_pool_new(client->client, (const uint8_t *)record->oid.words, flags, &pool.id,
-			     &granted);
-	if (code != 0)
-		return code == TMEM_ENOMEM ? -ENOMEM : 0;
-	pool.persistent = granted & TMEM_POOL_PERSISTENT;
-	client->pools[client->pool_count++] = pool;
-	return 0;
-}
-
-static void destroy_pool(struct replay_client *client, struct replay_pool *pool)
-{
-	(void)tmem_pool_destroy(client->client, pool->id);
-	*pool = client->pools[--client->pool_count];
-}
-
-/* A session has ended; the persistent pools may stay. */
-static void leave_pools(struct replay_client *client, bool persistent)
-{
-	for (uint32_t i = client->pool_count; i-- > 0;)
-		if (persistent || !client->pools[i].persistent)
-			destroy_pool(client, &client->pools[i]);
-}
-
-static int replay_rest(struct replay *replay, struct replay_client *client,
-		       const struct tmem_trace_record *record)
-{
-	struct replay_pool *pool = find_pool(client, record->pool);
-
-	replay->report->pool_operations++;
-	switch (record->op) {
-	case TMEM_OP_NEW_POOL:
-	case TMEM_TRACE_OP_POOL:
-		return make_pool(client, record);
-	case TMEM_OP_DESTROY_POOL:
-		if (pool != NULL)
-			destroy_pool(client, pool);
-		return 0;
-	case TMEM_OP_START:
-		if (record->result == 2)
-			leave_pools(client, !(record->flags & TMEM_TRACE_POOLS_KEPT));
-		return 0;
-	case TMEM_OP_BYE:
-		leave_pools(client, false);
-		return 0;
-	default:
-		replay->report->pool_operations--;
-		replay->report->passed_over++;
-		return 0;
-	}
-}
-
-/* ---- pages ------------------------------------------------------------------------------ */
-
-static void get_ahead(struct replay *replay, struct replay_client *client, uint32_t pool,
-		      const struct tmem_trace_record *record)
-{
-	uint64_t there[TMEM_PRESENCE_WORDS];
-	uint64_t wanted = (uint64_t)record->count;
-	uint8_t page[TMEM_PAGE_BYTES] __attribute__((aligned(64)));
-
-	if (wanted > UINT64_MAX - record->index)
-		wanted = UINT64_MAX - record->index;
-	if (wanted == 0 || tmem_presence(client->client, pool, &record->oid, record->index + 1,
-					 (uint32_t)wanted, there) != TMEM_DONE)
-		return;
-	for (uint64_t i = 0; i < wanted; i++)
-		if (there[0] >> i & 1 && tmem_get(client->client, pool, &record->oid,
-						  record->index + 1 + i, page) == TMEM_DONE)
-			replay->report->ahead_pages++;
-}
-
-static void get(struct replay *replay, struct replay_client *client, uint32_t pool,
-		const struct tmem_trace_record *record)
-{
-	struct tmem_replay_report *report = replay->report;
-	uint8_t page[TMEM_PAGE_BYTES] __attribute__((aligned(64)));
-
-	report->gets++;
-	report->gets_hit_recorded += record->result == TMEM_DONE;
-	report->gets_hit +=
-		tmem_get(client->client, pool, &record->oid, record->index, page) == TMEM_DONE;
-	get_ahead(replay, client, pool, record);
-}
-
-/* Whether it was one of pages; @page for a put. */
-static uint64_t *replay_page(struct replay *replay, const struct tmem_trace_record *record,
-			     const uint8_t *page)
-{
-	struct tmem_replay_report *report = replay->report;
-	struct replay_client *client = &replay->clients[record->client];
-	struct replay_pool *pool = find_pool(client, record->pool);
-
-	if (pool == NULL) {
-		report->passed_over++;
-		return NULL;
-	}
-	switch (record->op) {
-	case TMEM_OP_PUT_PAGE:
-		report->puts++;
-		report->puts_done_recorded += record->result == TMEM_DONE;
-		report->puts_done += tmem_put(client->client, pool->id, &record->oid, record->index,
-					      page) == TMEM_DONE;
-		return &report->put_ns;
-	case TMEM_OP_GET_PAGE:
-		get(replay, client, pool->id, record);
-		return &report->get_ns;
-	case TMEM_OP_FLUSH_PAGE:
-		(void)tmem_flush_page(client->client, pool->id, &record->oid, record->index);
-		break;
-	case TMEM_OP_FLUSH_OBJECT:
-		(void)tmem_flush_object(client->client, pool->id, &record->oid);
-		break;
-	case TMEM_OP_FLUSH_RANGE:
-		(void)tmem_flush_range(client->client, pool->id, &record->oid, record->index,
-				       (uint64_t)record->count);
-		break;
-	default:
-		(void)tmem_pool_flush(client->client, pool->id);
-		break;
-	}
-	report->flushes++;
-	return &report->flush_ns;
 }
 
 static bool is_of_pages(const struct tmem_trace_record *record)
@@ -273,18 +87,16 @@ static int replay_batch(struct replay *replay, const struct tmem_trace_operation
 			op = record->op;
 		}
 		if (!is_of_pages(record)) {
-			code = replay_rest(replay, &replay->clients[record->client], record);
+			code = tmem_replay_rest(replay, &replay->clients[record->client], record);
 			continue;
 		}
-		kind = replay_page(replay, record, replay->page_of[i]);
+		kind = tmem_replay_page(replay, record, replay->page_of[i]);
 		spent = kind != NULL ? kind : spent;
 	}
 	if (spent != NULL)
 		*spent += now_ns() - since_ns;
 	return code;
 }
-
-/* ---- the whole -------------------------------------------------------------------------- */
 
 static int make_client(struct replay *replay, uint64_t number, struct tmem_error *error)
 {
@@ -331,17 +143,18 @@ int tmem_trace_replay(struct tmem_engine *engine, const struct tmem_trace *trace
 	if (replay != NULL) {
 		*replay = (struct replay){engine, trace, options, ret, NULL, NULL, {NULL}};
 		replay->clients = calloc(trace->client_count + 1, sizeof(*replay->clients));
-		replay->pages = malloc((size_t)BATCH * TMEM_PAGE_BYTES);
+		replay->pages = malloc((size_t)TMEM_REPLAY_BATCH * TMEM_PAGE_BYTES);
 	}
 	if (replay == NULL || replay->clients == NULL || replay->pages == NULL ||
 	    tmem_engine_set_shared_auth_all(engine, 1) != 0)
 		code = tmem_fail(error, -ENOMEM, "out of memory");
 	for (uint64_t i = 0; i < trace->client_count && code == 0; i++)
 		code = make_client(replay, i, error);
-	for (uint64_t at = 0; at < trace->operation_count && code == 0; at += BATCH) {
+	for (uint64_t at = 0; at < trace->operation_count && code == 0; at += TMEM_REPLAY_BATCH) {
 		uint64_t left = trace->operation_count - at;
 
-		code = replay_batch(replay, &trace->operations[at], left < BATCH ? left : BATCH);
+		code = replay_batch(replay, &trace->operations[at],
+				    left < TMEM_REPLAY_BATCH ? left : TMEM_REPLAY_BATCH);
 		if (code != 0)
 			(void)tmem_fail(error, code, "the host has no room for a pool");
 	}

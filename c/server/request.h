@@ -26,4 +26,15 @@ const char *tmem_request_serve(struct tmem_connection *connection,
 			       const struct tmem_message *untrusted_request,
 			       const void *untrusted_payload);
 
+/* ---- those about pools (request_pool.c) ---- */
+
+/* A new pool: TMEM_DONE with *@reply filled in, or a negative errno. */
+int tmem_request_new_pool(struct tmem_session *session, const struct tmem_message *request,
+			  const void *untrusted_uuid, struct tmem_message *reply);
+/* Writes the ids behind @untrusted_after, as many as a reply holds, to @to: their bytes. */
+uint32_t tmem_request_list_pools(struct tmem_session *session, uint64_t untrusted_after,
+				 uint8_t *to);
+/* Writes what STAT answers to @to: its bytes. */
+uint32_t tmem_request_report(struct tmem_session *session, uint8_t *to);
+
 #endif

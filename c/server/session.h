@@ -148,7 +148,7 @@ struct tmem_session *tmem_session_find(struct tmem_server *server, const char *n
 int tmem_session_make(struct tmem_server *server, const char *name, struct tmem_session **ret,
 		      struct tmem_error *error);
 
-/* ---- one client's (session.c); its worker ---- */
+/* ---- one client's; its worker ---- */
 
 /* Whether the client exists; takes a new reference when it was destroyed and made again. */
 bool tmem_session_has_client(struct tmem_session *session);
@@ -198,6 +198,11 @@ void tmem_session_comes_back(struct tmem_session *session);
 /* The connection is no longer its; it may resume over another one. */
 void tmem_session_detach(struct tmem_session *session);
 
+/* Makes what was applied durable, before a reply says so. */
+void tmem_session_write_progress(struct tmem_session *session);
+
+/* ---- its shared pools (session_shared.c); its worker ---- */
+
 /* Whether its lapse is too long; then it has been expelled (R-a). */
 bool tmem_session_lapsed(struct tmem_session *session, uint64_t now_ns);
 /* When that will be, at the earliest; UINT64_MAX: never. */
@@ -217,9 +222,13 @@ void tmem_session_start_clock(struct tmem_session *session);
 int tmem_session_join(struct tmem_session *session, uint32_t pool);
 /* The pool is gone. */
 void tmem_session_left(struct tmem_session *session, uint32_t untrusted_pool);
+/* Its lease holds until then; 0: it has none. */
+void tmem_session_set_lease(struct tmem_session *session, uint64_t until_ns);
+/* Whether the guest can prove that it was heard less than T_expel ago (R-a). */
+bool tmem_session_proves_age(struct tmem_session *session, uint64_t untrusted_token,
+			     uint64_t now_ns);
 
-/* Makes what was applied durable, before a reply says so. */
-void tmem_session_write_progress(struct tmem_session *session);
+/* ---- for others (session_info.c); any thread ---- */
 
 void tmem_session_fill_info(struct tmem_session *session, struct tmem_session_info *ret);
 

@@ -12,17 +12,15 @@
 #include <zstd.h>
 
 #include "error.h"
+#include "trace_block.h"
 
 enum {
-	RECORD_BYTES = sizeof(struct tmem_trace_record),
-	RAW_MAX =
-		TMEM_TRACE_BLOCK_RECORDS * RECORD_BYTES + TMEM_TRACE_BLOCK_PAGES * TMEM_PAGE_BYTES,
 	ZSTD_LEVEL = 1,
 	END_ROOM = 256,
 	FILE_MODE = 0640,
 };
 
-_Static_assert(RECORD_BYTES == 56, "as docs/trace.md says");
+_Static_assert(TMEM_TRACE_RECORD_BYTES == 56, "as docs/trace.md says");
 _Static_assert(sizeof(struct tmem_trace_client) == 176, "as docs/trace.md says");
 _Static_assert(sizeof(struct tmem_trace_block) == 56, "as docs/trace.md says");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are written as they are");
@@ -60,9 +58,9 @@ int tmem_trace_file_create(struct tmem_trace_file *file, const char *path, uint3
 	if (file->fd < 0)
 		return tmem_fail(error, -errno, "%s: a trace cannot be written here: %s", path,
 				 strerror(errno));
-	file->stored_room = ZSTD_compressBound(RAW_MAX);
+	file->stored_room = ZSTD_compressBound(TMEM_TRACE_RAW_MAX);
 	file->zstd = ZSTD_createCCtx();
-	file->raw = malloc(RAW_MAX);
+	file->raw = malloc(TMEM_TRACE_RAW_MAX);
 	file->stored = malloc(file->stored_room);
 	memcpy(header.magic, magic, sizeof(header.magic));
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -132,7 +130,7 @@ static void shuffle(uint8_t *to, const struct tmem_trace_record *records, uint32
 
 		record.time_ns -= before.time_ns;
 		record.index -= before.index;
-		for (uint32_t byte = 0; byte < RECORD_BYTES; byte++)
+		for (uint32_t byte = 0; byte < TMEM_TRACE_RECORD_BYTES; byte++)
 			to[byte * count + i] = ((const uint8_t *)&record)[byte];
 		before = records[i];
 	}
@@ -149,7 +147,7 @@ int tmem_trace_file_records(struct tmem_trace_file *file, uint16_t worker, uint6
 		.pages = page_count,
 		.dropped = dropped,
 	};
-	size_t bytes = (size_t)record_count * RECORD_BYTES;
+	size_t bytes = (size_t)record_count * TMEM_TRACE_RECORD_BYTES;
 
 	shuffle(file->raw, records, record_count);
 	if (page_count != 0)

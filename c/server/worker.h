@@ -82,6 +82,8 @@ struct tmem_worker {
 
 struct tmem_worker *tmem_worker_of(struct tmem_server *server, uint32_t number);
 
+/* ---- its life (worker_life.c) ---- */
+
 /* 0 or a negative errno; tmem_worker_deinit frees what is there in either case. */
 int tmem_worker_init(struct tmem_worker *worker, struct tmem_server *server);
 int tmem_worker_start(struct tmem_worker *worker, uint32_t number);
@@ -89,6 +91,14 @@ int tmem_worker_start(struct tmem_worker *worker, uint32_t number);
 void tmem_worker_stop(struct tmem_worker *worker, uint32_t patience_ms);
 void tmem_worker_join(struct tmem_worker *worker);
 void tmem_worker_deinit(struct tmem_worker *worker);
+/* Tells its guests that they can resume, and waits until they have read that, or for its patience:
+ * the last that its thread does for them. */
+void tmem_worker_say_farewell(struct tmem_worker *worker);
+
+/* ---- its work (worker.c) ---- */
+
+/* Its thread: @worker is the worker. Returns once it was told to stop; then all is closed. */
+void *tmem_worker_run(void *worker);
 
 /* Any thread but the worker's: has @run called by it, and waits until it was. */
 void tmem_worker_do(struct tmem_worker *worker,

@@ -23,15 +23,9 @@ static bool would_overtake(struct tmem_shim *shim)
 	return TMEM_RULE(ECHO_ORDER) && (shared_waits_for_room(shim) || tmem_owed_shared(shim));
 }
 
-static uint64_t echo_period_ns(const struct tmem_shim *shim)
-{
-	uint64_t period_ns = shim->lease_ms * TMEM_NS_PER_MS / ECHOES_A_LEASE;
-
-	return period_ns ? period_ns : 1;
-}
-
 static void echo(struct tmem_shim *shim, uint64_t now_ns)
 {
+	uint64_t period_ns = shim->lease_ms * TMEM_NS_PER_MS / ECHOES_A_LEASE;
 	bool member = tmem_pools_shared(shim) > 0;
 	bool quiet = now_ns - shim->heard_ns >= shim->config.idle_ms * TMEM_NS_PER_MS &&
 		     shim->answered == shim->head;
@@ -46,7 +40,7 @@ static void echo(struct tmem_shim *shim, uint64_t now_ns)
 	tmem_queue_append(shim, TMEM_OP_ECHO, shim->config.pools, NULL, shim->token, false);
 	shim->echo_queued = true;
 	shim->heard_ns = now_ns;
-	shim->echo_ns = now_ns + echo_period_ns(shim);
+	shim->echo_ns = now_ns + (period_ns ? period_ns : 1);
 	TMEM_COUNT(shim, echoes);
 }
 
@@ -58,13 +52,6 @@ static bool is_silent(const struct tmem_shim *shim)
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* When to look again. One that cannot go now goes when something else has moved, and whoever moves
- * that does not ask for the time. */
-static uint64_t next_echo_ns(const struct tmem_shim *shim, uint64_t now_ns)
-{
-	return shim->echo_ns > now_ns ? shim->echo_ns : now_ns + echo_period_ns(shim);
 }
 
 static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
@@ -81,8 +68,9 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 		}
 		next_ns = earlier(next_ns, shim->progress_ns + silent_ns);
 	}
-	if (tmem_pools_shared(shim) && !is_silent(shim))
-		next_ns = earlier(next_ns, next_echo_ns(shim, now_ns));
+	if (tmem_pools_shared(shim) && !is_silent(shim) && !would_overtake(shim) &&
+	    !shim->echo_queued)
+		next_ns = earlier(next_ns, shim->echo_ns);
 	return earlier(next_ns, shim->heard_ns + shim->config.idle_ms * TMEM_NS_PER_MS);
 }
 

@@ -317,26 +317,6 @@ static void every_flush_waits_its_own_time(void)
 	}
 }
 
-/* Whoever moves bytes does not ask for the time: the answer that lets the next echo go may come
- * without a tick. */
-static void a_member_asks_for_its_next_tick_in_time(void)
-{
-	uint64_t due_ns;
-
-	start();
-	new_pool(TMEM_POOL_SHARED);
-	sim_connect(&sim, 0);
-	sim_settle(&sim, 0);
-	for (int i = 0; i < 20; i++) {
-		due_ns = tmem_shim_tick(shim);
-		CHECK(due_ns <= sim.now_ns + sim.lease_ms * 1000000ull / 4);
-		sim.now_ns = due_ns;
-		if (i % 3 == 2)
-			sim_settle(&sim, 0);
-	}
-	stop();
-}
-
 /* ---- from one process to the next --------------------------------------------------------- */
 
 static void a_session_is_handed_on(void)
@@ -381,8 +361,6 @@ int main(int argc, char **argv)
 		{"lost_pages_are_told", lost_pages_are_told},
 		{"an_expelled_mount_stays_out", an_expelled_mount_stays_out},
 		{"every_flush_waits_its_own_time", every_flush_waits_its_own_time},
-		{"a_member_asks_for_its_next_tick_in_time",
-		 a_member_asks_for_its_next_tick_in_time},
 		{"a_session_is_handed_on", a_session_is_handed_on},
 	};
 

@@ -75,7 +75,8 @@ struct sim {
 	uint32_t instance;
 	bool down;
 	bool refuse_puts;
-	const void *peeked; /* without CHECK_FIRST: read before the lease was looked at */
+	bool forgets_tokens; /* answers every echo as one of a token that it does not know */
+	const void *peeked;  /* without CHECK_FIRST: read before the lease was looked at */
 	struct sim_client clients[SIM_CLIENTS];
 };
 

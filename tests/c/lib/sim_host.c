@@ -149,9 +149,11 @@ static int operate(struct sim *sim, struct sim_client *client, const struct tmem
 	case TMEM_OP_FLUSH_POOL:
 		return tmem_pool_flush(to, request->pool);
 	case TMEM_OP_ECHO:
-		echoed(sim, client, request->index);
 		reply->flags |= TMEM_WIRE_TOKEN;
 		reply->oid.words[2] = sim_token(sim);
+		if (sim->forgets_tokens && request->index)
+			return TMEM_MISS;
+		echoed(sim, client, request->index);
 		return TMEM_DONE;
 	default:
 		return TMEM_EINVAL;

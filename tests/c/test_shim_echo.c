@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Echoes: what the shim names as confirmed is what the host's lease counts from (R-a), so an echo
+ * that the host did not know confirms nothing.
+ */
+#include "check.h"
+#include "sim.h"
+
+enum { STEP_MS = 300 };
+
+static const uint8_t uuid[16] = {4, 2};
+static struct sim sim;
+static struct tmem_shim *shim;
+
+static void start(void)
+{
+	const struct tmem_shim_config config = {
+		.queue_entries = 64, .pools = 4, .silent_ms = 1000000, .get_ms = 1000000};
+
+	sim_start(&sim, &config);
+	shim = sim.clients[0].shim;
+	CHECK(tmem_shim_new_pool(shim, TMEM_POOL_SHARED, uuid) >= 0);
+	sim_connect(&sim, 0);
+	sim_settle(&sim, 0);
+}
+
+static struct tmem_shim_info info(void)
+{
+	struct tmem_shim_info ret;
+
+	tmem_shim_info(shim, &ret);
+	return ret;
+}
+
+/* Long enough for another echo to be due; it is made and answered. */
+static void echo(void)
+{
+	uint64_t before = info().token;
+
+	sim.now_ns += (uint64_t)STEP_MS * 1000000;
+	tmem_shim_tick(shim);
+	sim_settle(&sim, 0);
+	CHECK(info().token > before);
+}
+
+static void what_the_host_knows_is_confirmed(void)
+{
+	start();
+	for (int i = 0; i < 5; i++) {
+		uint64_t token = info().token;
+
+		echo();
+		CHECK_EQ(info().confirmed, token);
+		CHECK_EQ(sim.clients[0].echo_ns, token & 0xffffffffffffff);
+	}
+	sim_stop(&sim);
+}
+
+static void what_the_host_does_not_know_is_not(void)
+{
+	uint64_t confirmed, token;
+
+	start();
+	echo();
+	echo();
+	confirmed = info().confirmed;
+	CHECK(confirmed != 0);
+	sim.forgets_tokens = true;
+	for (int i = 0; i < 3; i++) {
+		CHECK(info().token > confirmed);
+		echo();
+		CHECK_EQ(info().confirmed, confirmed);
+		CHECK_EQ(sim.clients[0].echo_ns, confirmed & 0xffffffffffffff);
+	}
+	sim.forgets_tokens = false;
+	token = info().token;
+	echo();
+	CHECK_EQ(info().confirmed, token);
+	sim_stop(&sim);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		{"what_the_host_knows_is_confirmed", what_the_host_knows_is_confirmed},
+		{"what_the_host_does_not_know_is_not", what_the_host_does_not_know_is_not},
+	};
+
+	return RUN_TESTS(tests, argc, argv);
+}
