@@ -289,6 +289,7 @@ def test_a_budget_above_the_arenas_maximum_is_refused(engine: Engine, furnished:
     del furnished
 
 
+@pytest.mark.slow
 def test_the_last_pool_is_one_too_many(open_engine: Callable[[int], Engine]) -> None:
     """A client has at most POOLS_PER_CLIENT_MAX pools; one that goes makes room for one."""
     engine = open_engine(64 * MIB)

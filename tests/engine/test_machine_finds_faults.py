@@ -14,6 +14,8 @@ from tests.engine.machine.run import run_machine
 from tests.engine.memory_system import MemorySystem
 from tests.engine.model import ViolationError
 
+pytestmark = pytest.mark.slow
+
 # A page that a system gives up early is a loss, not a lie (G).
 ALLOWED = ("exclusive shared get",)
 

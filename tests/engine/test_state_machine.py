@@ -19,6 +19,8 @@ from tests.engine.engine_system import MAX_BYTES, EngineSystem
 from tests.engine.machine.coverage import COUNTERS, EVENTS, SQUEEZED_COUNTERS, Coverage
 from tests.engine.machine.run import run_machine
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 250
 
 

@@ -234,6 +234,7 @@ def wait_for(condition: Callable[[], bool], guests: list[Guest]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost(process: Process) -> None:
     newest = [0] * GUESTS
     guests = [Guest(number, path, newest) for number, path in enumerate(process.paths)]

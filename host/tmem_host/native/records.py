@@ -6,6 +6,7 @@ struct, in c/engine/engine.h, c/server/server.h or c/server/trace_read.h. STRUCT
 a test compares the two.
 """
 
+import functools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -285,8 +286,8 @@ def text(array: Any) -> str:
 
 
 def _shared_uuid(array: Any) -> uuid.UUID | None:
-    value = uuid.UUID(bytes=bytes(ffi.buffer(array)))
-    return value if value.int else None
+    value = bytes(ffi.buffer(array))
+    return uuid.UUID(bytes=value) if any(value) else None
 
 
 _NEVER = 2**64 - 1
@@ -310,10 +311,12 @@ Record = TypeVar("Record", bound="DataclassInstance")
 
 def record(kind: type[Record], struct: Any) -> Record:
     """The dataclass `kind` with the values of `struct`, the C struct that STRUCTS gives for it."""
-    values = {
-        field.name: _CONVERTERS[field.type](getattr(struct, field.name)) for field in fields(kind)
-    }
-    return kind(**values)
+    return kind(**{name: convert(getattr(struct, name)) for name, convert in _fields_of(kind)})
+
+
+@functools.cache
+def _fields_of(kind: "type[DataclassInstance]") -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    return tuple((field.name, _CONVERTERS[field.type]) for field in fields(kind))
 
 
 # What each counter means, by name, in the order in which they are shown.
