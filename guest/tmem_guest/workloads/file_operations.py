@@ -126,11 +126,13 @@ def unlink(path: str) -> None:
 
 def rename(path: str, *, to: str) -> None:
     """Gives a file another name, at which there may be one already."""
+    os.makedirs(os.path.dirname(to), exist_ok=True)
     os.rename(path, to)
 
 
 def reflink(path: str, *, to: str) -> None:
     """Makes a new file `to` that shares the blocks of `path` until one of both is written."""
+    os.makedirs(os.path.dirname(to), exist_ok=True)
     with (
         _opened(path, os.O_RDONLY) as source,
         _opened(to, os.O_RDWR | os.O_CREAT | os.O_EXCL) as target,

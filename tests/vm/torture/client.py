@@ -42,17 +42,21 @@ class Kit:
             if version in changes
         ]
 
-    def settle(self, dead: Node, by: Node) -> None:
+    def died(self, node: Node) -> None:
+        """See Load.died()."""
+        with self.lock:
+            self.ledger.died(node.number)
+            self.log({"t": self.ledger.clock, "died": node.number})
+
+    def settle(self, by: Node) -> None:
         """See Load.settle()."""
-        self.ledger.died(dead.number)
         for name in self.ledger.unsettled():
             found = read_all(by, name)
             self.log({"settled": name.path, "by": by.number, "found": found})
-            # a second look, should what the first found be impossible
             if not self.ledger.settle(name, found):
                 raise AssertionError(
-                    f"after the death of node {dead.number}, node {by.number} found in {name.path}"
-                    f" what cannot be there: {found}"
+                    f"after a death, node {by.number} found in {name.path} what cannot be there:"
+                    f" {found}"
                 )
 
 

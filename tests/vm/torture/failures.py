@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 from tests.vm.torture.node import Node, NodeGone
@@ -60,18 +61,13 @@ def stop_service_long(run: Run, node: Node) -> None:
 def kill_guest(run: Run, node: Node) -> None:
     """kill -9 of QEMU, in mid-operation, with whatever locks the guest holds."""
     run.site.kill(node)
-    _survivors_settle(run, node)
-    run.site.boot(node, run.options)
-    run.load.go(node)
+    _come_back(run, node, run.site.boot)
 
 
 def reset_guest(run: Run, node: Node) -> None:
-    """The reset button, in mid-operation. The guest is there again before its node is dead."""
+    """The reset button, in mid-operation. The guest may be there again before its node is dead."""
     run.site.reset(node)
-    run.load.pause(node)
-    run.site.rejoin(node, run.options)
-    _survivors_settle(run, node)
-    run.load.go(node)
+    _come_back(run, node, run.site.rejoin)
 
 
 def pause_guest(run: Run, node: Node) -> None:
@@ -87,14 +83,14 @@ def pause_guest(run: Run, node: Node) -> None:
     time.sleep(1)
     run.site.pause(node)
     run.go_on(DEAD_S + 15)
+    run.site.given_up.add(node)
     run.site.resume(node)
     run.go_on(10)
     os.kill(run.site.pid(node), signal.SIGKILL)
     puts.join()
     node.wait_until_gone()
-    _survivors_settle(run, node)
-    run.site.boot(node, run.options)
-    run.load.go(node)
+    run.site.given_up.remove(node)
+    _come_back(run, node, run.site.boot)
 
 
 def _puts_until_gone(run: Run, node: Node) -> None:
@@ -110,12 +106,18 @@ def _puts_until_gone(run: Run, node: Node) -> None:
         return
 
 
-def _survivors_settle(run: Run, dead: Node) -> None:
-    """Waits until the survivors have its locks, and asks one of them what is there."""
-    run.load.pause()
-    survivor = next(node for node in run.site.nodes if node is not dead and node.there)
-    run.load.settle(dead, survivor)
-    run.load.go(*(node for node in run.site.nodes if node is not dead))
+def _come_back(run: Run, dead: Node, how: Callable[[Node, str], None]) -> None:
+    """A node is gone. Waits until the survivors have its locks and one of them has told what is
+    there; the guest boots meanwhile."""
+    run.load.died(dead)
+    with ThreadPoolExecutor(1) as pool:
+        back = pool.submit(how, dead, run.options)
+        run.load.pause()
+        survivors = [node for node in run.site.nodes if node is not dead and node.there]
+        run.load.settle(survivors[0])
+        run.load.go(*survivors)
+        back.result()
+    run.load.go(dead)
 
 
 # Those that need nothing of tmem, and those that do.

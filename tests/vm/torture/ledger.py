@@ -216,11 +216,13 @@ class Ledger:
     def makes(self, change: Change, name: Name, like: File | None = None) -> File:
         """A new file: empty, or with the blocks of another."""
         self._files += 1
-        states = [ABSENT] * name.blocks_max
+        blocks = [History([(change, ABSENT)]) for _ in range(name.blocks_max)]
+        file = File(self._files, blocks, 0, [change])
         if like is not None:
-            states[: like.size] = [block.last() for block in like.blocks[: like.size]]
-        blocks = [History([(change, state)]) for state in states]
-        file = File(self._files, blocks, like.size if like else 0, [change])
+            # it is there and empty before it has anything
+            for block, other in zip(blocks[: like.size], like.blocks, strict=False):
+                block.entries.append((change, other.last()))
+            file.size = like.size
         self.binds(change, name, file)
         return file
 

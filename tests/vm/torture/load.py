@@ -33,11 +33,13 @@ class Load:
         mix: Mix,
         log: TextIO,
         enough: Callable[[Sequence[Violation]], bool],
+        look: Callable[[], None],
     ) -> None:
         self.ledger = ledger
         self.nodes = nodes
         self._seed = seed
         self._enough = enough
+        self._look = look
         self._kit = Kit(ledger, Lock(), mix, _Log(log), collections.Counter())
         self._state = Condition()
         self._paused = set(nodes)
@@ -62,13 +64,18 @@ class Load:
         return self._kit.done
 
     def pause(self, *nodes: Node) -> None:
-        """Waits until nothing is under way on these nodes, on all if none is named."""
+        """Waits until nothing is under way on these nodes, on all if none is named. Looks at the
+        guests meanwhile."""
         chosen = set(nodes or self.nodes)
+        until = time.monotonic() + _PATIENCE_S
         with self._state:
             self._paused |= chosen
-            if not self._state.wait_for(
-                lambda: not any(self._working[node] for node in chosen), _PATIENCE_S
-            ):
+        while True:
+            with self._state:
+                if self._state.wait_for(lambda: not any(self._working[n] for n in chosen), 1):
+                    return
+            self._look()
+            if time.monotonic() > until:
                 raise AssertionError(f"operations do not end: {self._kit.under_way()}")
 
     def go(self, *nodes: Node) -> None:
@@ -111,10 +118,14 @@ class Load:
         node.call("sync")
         self.ledger.synced(node.number, began)
 
-    def settle(self, dead: Node, by: Node) -> None:
-        """After a node's death: a survivor finds out what is there of what the dead node had not
-        made durable. Everything is paused, and the survivors have recovered its locks."""
-        self._kit.settle(dead, by)
+    def died(self, node: Node) -> None:
+        """A node is gone, and nothing of what it was told will still be done."""
+        self._kit.died(node)
+
+    def settle(self, by: Node) -> None:
+        """After a death: a survivor finds out what is there of what the dead node had not made
+        durable. Everything is paused."""
+        self._kit.settle(by)
 
     def _run(self, client: Client) -> None:
         while self._may_go(client.node):

@@ -42,7 +42,13 @@ class Run:
         facts = {"seed": seed, "mix": vars(mix), "kernel": site.plan.kernel.version}
         self._log.write(json.dumps(facts | {"nodes": len(site.nodes), "label": label}) + "\n")
         self.load = Load(
-            self.ledger, site.nodes, seed=seed, mix=mix, log=self._log, enough=self._enough
+            self.ledger,
+            site.nodes,
+            seed=seed,
+            mix=mix,
+            log=self._log,
+            enough=self._enough,
+            look=site.look_at_guests,
         )
         self._hits = site.hits()
 
@@ -87,10 +93,11 @@ class Run:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.load.check()
+            self.site.look_at_guests()
             for node in there:
                 if not node.there:
                     raise AssertionError(f"{node.name} went away by itself: {node.ending}")
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def sync(self, node: Node) -> None:
         """Has a node write everything back."""

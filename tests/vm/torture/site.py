@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -16,7 +17,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.service.process import ServiceProcess
+from tests.vm.torture.host_clock import HostClock
 from tests.vm.torture.node import Node
+from tests.vm.torture.valve import Valve
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
 from tmem_host.provision.vm import cluster
@@ -28,50 +31,96 @@ from tmem_host.provision.vm.running import RunningGuest
 from tmem_host.provision.vm.spec import IO_PROFILES, Accelerator, Cache, Disk, IoProfile, VmSpec
 
 DISK = "shared"
-NETWORK = "cluster"
 _BOOT_LIMIT_S = 300.0
 # Heartbeats go every two seconds. Half a minute without one: a guest on a busy host is not dead.
 DEAD_AFTER_BEATS = 16
 DEAD_S = 2 * DEAD_AFTER_BEATS
-_SERVICE = "[libvirt]\nuri = '{uri}'\n"
 _TRACE_BYTES = 256 << 20
+_COMPLAINT = re.compile(
+    r"kernel BUG at|Kernel panic|Oops:|WARNING: |BUG: |general protection fault"
+    r"|ocfs2 is very sorry to be fencing|blocked for more than"
+)
+_CONTEXT_CHARACTERS = 200
+# What Linux 5.10's ocfs2 does without tmem, too (docs/coherency.md).
+_KNOWN = {
+    "AST fired with invalid action": "a lock that was being converted when its master died",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """What guests can be made of, with and without the cures."""
+
+    patched: Kernel
+    unpatched: Kernel
+    image: Image
+    accelerator: Accelerator
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a site is made of."""
 
-    kernel: Kernel
-    image: Image
-    accelerator: Accelerator
+    kernels: Kernels
+    patched: bool = True
     nodes: int = 2
+    name: str = "node"
+    """what the guests' names begin with"""
     memory_mib: int = 160
     disk_bytes: int = 512 << 20
     threads: int = 8
     disk_io: IoProfile = IO_PROFILES["native"]
+    tmem: bool = False
+    """from the first mount on"""
     force_shared: bool = False
     """has hooks join shared pools on a kernel without cures"""
+    server: str = "lease = '1s'\nexpel = '2s'\n"
+    """the section of the service's configuration"""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The one that its guests boot."""
+        return self.kernels.patched if self.patched else self.kernels.unpatched
+
+
+class GuestBroke(AssertionError):
+    """A guest's kernel complained."""
+
+    def __init__(self, node: Node, said: str) -> None:
+        super().__init__(f"the kernel of {node.name} complained:\n{said}")
+        self.known = next((why for words, why in _KNOWN.items() if words in said), None)
+        """what is known of it, if it is ocfs2's own doing and not ours"""
 
 
 class Site:
     """A cluster that is up, as a context manager; everything of it is gone outside.
 
-    When it is left by an exception, what is needed to look at that stays in `folder`.
+    When it is left by an exception, what is needed to look at that stays in `folder`. The VMs are
+    the service's, unless a `provisioner` is given; then the service knows nothing of libvirt,
+    reaches the guests' channels through `valves`, by node, and has a `clock` that can be stopped.
     """
 
-    def __init__(self, plan: Plan, prefix: str = "tmem-torture-") -> None:
+    def __init__(
+        self, plan: Plan, provisioner: Provisioner | None = None, prefix: str = "tmem-torture-"
+    ) -> None:
         self.plan = plan
+        self.valves: dict[Node, Valve] = {}
+        self._provisioner = provisioner
         self.folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
         self._arena = Path(tempfile.mkdtemp(prefix=prefix, dir="/dev/shm"))
-        self._places = places_at(self.folder / "s")
+        self._places = provisioner.places if provisioner else places_at(self.folder / "s")
         self.service = ServiceProcess(self._arena)
+        self.clock = HostClock(self._arena)
         self.nodes = [
             Node(n, name, str(self._places.vm(name).agent_socket), plan.threads)
-            for n, name in enumerate(f"node{n}" for n in range(plan.nodes))
+            for n, name in enumerate(f"{plan.name}{n}" for n in range(plan.nodes))
         ]
         self._addresses: dict[str, str] = {}
         self._hits_before: dict[str, int] = {}
-        self.attached = False
+        self.attached = plan.tmem
+        self._seen: dict[Node, int] = {}
+        self.given_up: set[Node] = set()
+        """those whose kernel may complain, as they are to be killed"""
 
     # ---- up and down -------------------------------------------------------------------------
 
@@ -94,9 +143,7 @@ class Site:
             shutil.rmtree(self.folder)
 
     def _open(self) -> None:
-        self.service.write_config(
-            _SERVICE.format(uri=EMBED), budget="256MiB", server="lease = '1s'\nexpel = '2s'\n"
-        )
+        self.service.write_config(self._channels(), budget="256MiB", server=self.plan.server)
         self.start_service()
         path = self.folder / "disk"
         with path.open("xb") as file:
@@ -112,16 +159,27 @@ class Site:
             self._addresses = {guest.name: guest.address() for guest in guests}
         self._at_once(self._join, self.nodes)
 
+    def _channels(self) -> str:
+        if self._provisioner is None:
+            return f"[libvirt]\nuri = '{EMBED}'\n"
+        for node in self.nodes:
+            channel = self._places.vm(node.name).kernel_socket
+            self.valves[node] = Valve(self._arena / f"{node.name}.valve", channel)
+        return "".join(
+            f"[clients.{node.name}]\nconnect = '{valve.path}'\n"
+            for node, valve in self.valves.items()
+        )
+
     def _spec(self, node: Node, disk: Path) -> VmSpec:
         shared = Disk(name=DISK, path=disk, shared=True, cache=Cache.NONE, io=self.plan.disk_io)
         return VmSpec(
             name=node.name,
             kernel=self.plan.kernel.image,
-            base=self.plan.image.path,
-            accelerator=self.plan.accelerator,
+            base=self.plan.kernels.image.path,
+            accelerator=self.plan.kernels.accelerator,
             memory_mib=self.plan.memory_mib,
             disks=(shared,),
-            networks=(NETWORK,),
+            networks=(self.plan.name,),
             modules=cluster.MODULES,
         )
 
@@ -148,9 +206,13 @@ class Site:
         with contextlib.suppress(Exception):
             (self.folder / "service.json").write_text(json.dumps(self.facts(), indent=1))
         with self.vms() as vms:
-            for info in vms.vms():
-                vms.destroy(info.name)
+            known = {info.name for info in vms.vms()}
+            for node in self.nodes:
+                if node.name in known:
+                    vms.destroy(node.name)
         self.service.stop()
+        for valve in self.valves.values():
+            valve.close()
         with contextlib.suppress(OSError):
             shutil.copy(self.service.log, self.folder / "service.log")
         shutil.rmtree(self._arena, ignore_errors=True)
@@ -161,23 +223,40 @@ class Site:
         for path in log.parent.glob(log.name + "*"):
             shutil.copy(path, self.folder / f"{node.name}.{path.name}")
 
-    def serial(self, node: Node) -> str:
-        """What a guest has said on its console in this boot."""
-        log = self._places.vm(node.name).serial_log
-        return log.read_text(errors="replace") if log.exists() else ""
+    def look_at_guests(self) -> None:
+        """Raises GuestBroke if a guest's kernel has complained since the last look."""
+        for node in self.nodes:
+            log = self._places.vm(node.name).serial_log
+            # a new boot may have begun another one
+            said = log.read_bytes() if log.exists() else b""
+            start = self._seen.get(node, 0) if len(said) >= self._seen.get(node, 0) else 0
+            end = said.rfind(b"\n") + 1
+            self._seen[node] = max(start, end)
+            text = said[start:end].decode(errors="replace")
+            if node not in self.given_up and (found := _COMPLAINT.search(text)):
+                begin = max(0, found.start() - _CONTEXT_CHARACTERS)
+                raise GuestBroke(node, text[begin : found.end() + 20 * _CONTEXT_CHARACTERS])
 
     # ---- the service -------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def vms(self) -> Iterator[Provisioner]:
-        """The VMs, through the service as it runs now."""
+        """The VMs; if they are the service's, through it as it runs now."""
+        if self._provisioner is not None:
+            yield self._provisioner
+            return
         with RemoteProvisioner(self.service.socket, EMBED, self._places) as vms:
             yield vms
 
     def start_service(self) -> None:
         """Starts it and waits until it follows the domains; records a trace."""
-        self.service.start(TMEM_VM_STATE=str(self._places.state))
-        self.service.wait_for(lambda: "libvirt-there" in str(self.service.call("events.recent")))
+        if self._provisioner is not None:
+            self.service.start(**self.clock.environment)
+        else:
+            self.service.start(TMEM_VM_STATE=str(self._places.state))
+            self.service.wait_for(
+                lambda: "libvirt-there" in str(self.service.call("events.recent"))
+            )
         path = str(self.folder / f"trace-{time.monotonic_ns()}")
         self.service.call("trace.start", path=path, max_bytes=_TRACE_BYTES)
 
@@ -190,11 +269,12 @@ class Site:
         """How many pages each node has got that another node had put."""
         found = dict(self._hits_before)
         for node in self.nodes:
-            counters = self._counters(node)
+            counters = self.counters(node)
             found[node.name] = found.get(node.name, 0) + counters.get("hits_other", 0)
         return found
 
-    def _counters(self, node: Node) -> dict[str, int]:
+    def counters(self, node: Node) -> dict[str, int]:
+        """What the engine has counted of a node since the service started."""
         known = {client["name"] for client in self.service.call("client.list")}
         if node.name not in known:
             return {}

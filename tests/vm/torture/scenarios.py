@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The arms of the torture: on which kernel, with or without tmem, under which failures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from tests.vm.torture import failures
+from tests.vm.torture.cures import DidNotTest
+from tests.vm.torture.failures import Failure
+from tests.vm.torture.mix import Mix
+from tests.vm.torture.run import Run
+from tests.vm.torture.site import GuestBroke, Plan, Site
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One kind of cluster.
+
+    `shares` says that nodes must get pages of each other, else nothing was tested. With
+    `tolerate_direct` what ocfs2 itself does behind a direct write is counted and not an error.
+    """
+
+    patched: bool
+    tmem: bool
+    shares: bool = False
+    tolerate_direct: bool = False
+    failures: Sequence[Failure] = ()
+
+
+ARMS = {
+    # what the kernel with the cures does by itself
+    "control": Arm(patched=True, tmem=False, failures=tuple(failures.OF_GUESTS.values())),
+    # what Linux 5.10 does by itself
+    "plain": Arm(patched=False, tmem=False, tolerate_direct=True),
+    "tmem": Arm(
+        patched=True,
+        tmem=True,
+        shares=True,
+        failures=(*failures.OF_TMEM.values(), *failures.OF_GUESTS.values()),
+    ),
+    # the cures are missing, so hooks gives ocfs2 a private pool
+    "uncured": Arm(
+        patched=False, tmem=True, tolerate_direct=True, failures=(failures.detach_and_attach,)
+    ),
+}
+
+
+def site_of(arm: Arm, plan: Plan) -> Site:
+    """A site for an arm, not open yet; `plan` says the rest."""
+    return Site(replace(plan, patched=arm.patched, tmem=arm.tmem))
+
+
+def until_told(arm: Arm, plan: Plan, attempts: int, say: Say, do: Callable[[Site], None]) -> None:
+    """Does it on a site of its own; once more, up to so many times, if ocfs2 itself breaks in a way
+    that is known to have nothing to do with tmem."""
+    for left in reversed(range(attempts)):
+        try:
+            with site_of(arm, plan) as site:
+                say(f"the cluster is up, in {site.folder}")
+                do(site)
+            return
+        except GuestBroke as broke:
+            if broke.known is None or left == 0:
+                raise
+            say(f"ocfs2 broke by itself, once more: {broke.known}")
+
+
+def torture(
+    site: Site,
+    arm: Arm,
+    *,
+    seed: int,
+    seconds: float,
+    mix: Mix,
+    happens: Sequence[Failure],
+    say: Say,
+    label: str = "run",
+) -> str:
+    """A load of so many seconds, in which these things happen, each to a node that the seed
+    chooses; what was done. Stale if a read was wrong, DidNotTest if nothing was shared."""
+    random = Random(f"{seed} failures")
+    with Run(site, seed, mix, tolerate_direct=arm.tolerate_direct, label=label) as run:
+        run.fill()
+        run.load.go()
+        part = seconds / (len(happens) + 1)
+        run.go_on(part)
+        for failure in happens:
+            node = random.choice(site.nodes)
+            say(f"{failure.__name__.replace('_', ' ')}: {node.name}")
+            failure(run, node)
+            run.go_on(part)
+        run.load.pause()
+        done = run.summary()
+        say(done)
+        if arm.shares and run.other_hits() == 0:
+            raise DidNotTest(f"no node got a page that another had put: {done}")
+    return done
