@@ -23,9 +23,15 @@ static bool would_overtake(struct tmem_shim *shim)
 	return TMEM_RULE(ECHO_ORDER) && (shared_waits_for_room(shim) || tmem_owed_shared(shim));
 }
 
-static void echo(struct tmem_shim *shim, uint64_t now_ns)
+static uint64_t echo_period_ns(const struct tmem_shim *shim)
 {
 	uint64_t period_ns = shim->lease_ms * TMEM_NS_PER_MS / ECHOES_A_LEASE;
+
+	return period_ns ? period_ns : 1;
+}
+
+static void echo(struct tmem_shim *shim, uint64_t now_ns)
+{
 	bool member = tmem_pools_shared(shim) > 0;
 	bool quiet = now_ns - shim->heard_ns >= shim->config.idle_ms * TMEM_NS_PER_MS &&
 		     shim->answered == shim->head;
@@ -40,7 +46,7 @@ static void echo(struct tmem_shim *shim, uint64_t now_ns)
 	tmem_queue_append(shim, TMEM_OP_ECHO, shim->config.pools, NULL, shim->token, false);
 	shim->echo_queued = true;
 	shim->heard_ns = now_ns;
-	shim->echo_ns = now_ns + (period_ns ? period_ns : 1);
+	shim->echo_ns = now_ns + echo_period_ns(shim);
 	TMEM_COUNT(shim, echoes);
 }
 
@@ -52,6 +58,13 @@ static bool is_silent(const struct tmem_shim *shim)
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+/* When to look again. One that cannot go now goes when something else has moved, and whoever moves
+ * that does not ask for the time. */
+static uint64_t next_echo_ns(const struct tmem_shim *shim, uint64_t now_ns)
+{
+	return shim->echo_ns > now_ns ? shim->echo_ns : now_ns + echo_period_ns(shim);
 }
 
 static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
@@ -68,9 +81,8 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 		}
 		next_ns = earlier(next_ns, shim->progress_ns + silent_ns);
 	}
-	if (tmem_pools_shared(shim) && !is_silent(shim) && !would_overtake(shim) &&
-	    !shim->echo_queued)
-		next_ns = earlier(next_ns, shim->echo_ns);
+	if (tmem_pools_shared(shim) && !is_silent(shim))
+		next_ns = earlier(next_ns, next_echo_ns(shim, now_ns));
 	return earlier(next_ns, shim->heard_ns + shim->config.idle_ms * TMEM_NS_PER_MS);
 }
 

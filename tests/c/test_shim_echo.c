@@ -79,11 +79,29 @@ static void what_the_host_does_not_know_is_not(void)
 	sim_stop(&sim);
 }
 
+/* Whoever moves bytes does not ask for the time: the answer that lets the next echo go may come
+ * without a tick. */
+static void a_member_asks_for_its_next_tick_in_time(void)
+{
+	start();
+	for (int i = 0; i < 20; i++) {
+		uint64_t due_ns = tmem_shim_tick(shim);
+
+		CHECK(due_ns <= sim.now_ns + sim.lease_ms * 1000000ull / 4);
+		sim.now_ns = due_ns;
+		if (i % 3 == 2)
+			sim_settle(&sim, 0);
+	}
+	sim_stop(&sim);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		{"what_the_host_knows_is_confirmed", what_the_host_knows_is_confirmed},
 		{"what_the_host_does_not_know_is_not", what_the_host_does_not_know_is_not},
+		{"a_member_asks_for_its_next_tick_in_time",
+		 a_member_asks_for_its_next_tick_in_time},
 	};
 
 	return RUN_TESTS(tests, argc, argv);

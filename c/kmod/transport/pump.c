@@ -267,9 +267,11 @@ static u64 turn(void)
 		open_stream();
 	}
 	WRITE_ONCE(transport->wanted, false);
-	transport->due_ns = tmem_shim_tick(transport->shim);
+	tmem_shim_tick(transport->shim);
 	while (move() && rounds++ < TURN_ROUNDS)
 		open_stream();
+	/* what came in may be due earlier than what was known before */
+	transport->due_ns = tmem_shim_tick(transport->shim);
 	if (transport->port && transport->fill_ns <= ktime_get_boottime_ns())
 		fill(transport->port);
 	if (rounds > TURN_ROUNDS)
