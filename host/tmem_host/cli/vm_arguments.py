@@ -135,9 +135,7 @@ def _guest(options: argparse.Namespace, progress: Progress) -> tuple[Path, Path 
     kernel = kernels.build(patched=not options.unpatched, debug=options.debug, progress=progress)
     if options.initrd is not None:
         return kernel.image, None
-    # one image for all kernels, as tmem image build makes it
-    image = images.build(kernels=kernels.kernel_cache().kernels(), progress=progress)
-    return kernel.image, image.path
+    return kernel.image, images.build_for(kernel, progress=progress).path
 
 
 def _accelerator(options: argparse.Namespace, kernel: Path, progress: Progress) -> Accelerator:

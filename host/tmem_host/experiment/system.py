@@ -66,7 +66,7 @@ def check_host(settings: Settings, state: Path) -> None:
 def build(progress: Progress) -> System:
     """Kernel and image, from the cache if they were built before; ProvisionError."""
     kernel = kernels.build(progress=progress)
-    image = images.build(kernels=kernels.kernel_cache().kernels(), progress=progress)
+    image = images.build_for(kernel, progress=progress)
     verdict = probe(kernel.image)
     if verdict.notice is not None:
         progress.note(verdict.notice)

@@ -17,6 +17,7 @@ from tmem_host.provision.paths import source_root
 
 _ARGUMENTS = (
     "tmem.hostname=vm1 tmem.net=eth0:10.77.0.1/24 tmem.modules=ocfs2,ocfs2_stack_o2cb,nosuch"
+    " tmem.kernel=attach"
 )
 
 
@@ -53,7 +54,9 @@ def test_what_the_command_line_says(guest: Guest) -> None:
     assert "state UP" in guest.run("ip link show dev eth0")
     modules = guest.run("lsmod").split()
     assert {"ocfs2", "ocfs2_stack_o2cb"} <= set(modules)
+    # what cannot be had is said
     assert "tmem-init: cannot load the module nosuch" in guest.console()
+    assert "tmem-init: tmem-guest: there is no virtio port org.kvmtmem.kernel.0" in guest.console()
 
 
 def test_mounts(guest: Guest) -> None:

@@ -12,7 +12,14 @@ import pytest
 
 from tests.provision.image.conftest import MODULES, contents, listing
 from tmem_host.provision import ProvisionError
-from tmem_host.provision.image import ImageCache, build, image_cache, is_current, project
+from tmem_host.provision.image import (
+    ImageCache,
+    build,
+    build_for,
+    image_cache,
+    is_current,
+    project,
+)
 from tmem_host.provision.image import root as root_module
 from tmem_host.provision.image.cache import Root
 from tmem_host.provision.kernel import Kernel
@@ -65,6 +72,18 @@ def test_it_is_built_once(tiny_root: Root, make_kernel: MakeKernel) -> None:
     assert build(kernels=[second, first, second]) == image
     assert image.path.stat().st_mtime_ns == changed
     assert build(kernels=[first]).hash != image.hash
+
+
+def test_kernels_that_are_up_to_date_share_one(
+    tiny_root: Root, make_kernel: MakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, current, other, _ = (make_kernel(f"5.10.{n}") for n in range(1, 5))
+    now = {current.hash, other.hash, "not built"}
+    monkeypatch.setattr(sys.modules[build.__module__], "current_hashes", lambda _: now)
+    # what is out of date may not even be one that modules can be built for
+    assert build_for(own).kernels == ("5.10.1", "5.10.2", "5.10.3")
+    assert build_for(current) == build_for(other)
+    assert build_for(current).kernels == ("5.10.2", "5.10.3")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Debian root, which takes a minute and changes seldom, and below /tmem the projec
 the kernels' modules, which are added in seconds.
 """
 
-from tmem_host.provision.image.build import build, image_cache, is_current
+from tmem_host.provision.image.build import build, build_for, image_cache, is_current
 from tmem_host.provision.image.cache import Image, ImageCache
 
-__all__ = ["Image", "ImageCache", "build", "image_cache", "is_current"]
+__all__ = ["Image", "ImageCache", "build", "build_for", "image_cache", "is_current"]

@@ -11,7 +11,8 @@ from tmem_host.provision.cache import need_space
 from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.image import project, root, squashfs
 from tmem_host.provision.image.cache import Image, ImageCache
-from tmem_host.provision.kernel import Kernel, build_modules, module_sources
+from tmem_host.provision.kernel import Kernel, build_modules, kernel_cache, module_sources
+from tmem_host.provision.kernel.build import current_hashes
 from tmem_host.provision.paths import cache_directory, source_root
 from tmem_host.provision.processes import require
 from tmem_host.provision.progress import Progress, Silent
@@ -41,6 +42,17 @@ def build(
     except OSError as error:
         where = error.filename2 or error.filename or cache_directory()
         raise ProvisionError(f"cannot build an image: {where}: {error.strerror}") from error
+
+
+def build_for(kernel: Kernel, *, progress: Progress | None = None) -> Image:
+    """The image with which `kernel` is booted.
+
+    All kernels that are up to date share one: what became of others is not its business. As build.
+    """
+    cache = kernel_cache()
+    current = current_hashes(cache)
+    others = [other for other in cache.kernels() if other.hash in current]
+    return build(kernels=[kernel, *others], progress=progress)
 
 
 def _build(kernels: Sequence[Kernel], fresh: bool, progress: Progress) -> Image:
