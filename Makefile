@@ -5,6 +5,7 @@
 #   make test-fast   what to run before every commit
 #   make kernel      kernels and modules of the guests: minutes at first, then they are in the user's cache
 #   make model       the protocol's models
+#   make demo        two guests, with and without tmem: what is saved, in minutes
 #   make bench       what operations cost; BENCH=service: over a socket. BENCH_ARGS: arguments of the command
 #   make format      formats C and Python
 #   make clean       removes what was built; .venv stays
@@ -34,7 +35,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model kernel bench format clean
+.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -110,6 +111,9 @@ kernel: setup
 	@$(BIN)/tmem kernel build --jobs $(JOBS)
 	@$(BIN)/tmem kernel build --jobs $(JOBS) --unpatched
 	@$(BIN)/tmem kernel modules --jobs $(JOBS)
+
+demo: setup
+	@$(BIN)/tmem experiment run shared-pool-demo --report
 
 bench: setup
 	@$(BIN)/tmem bench $(BENCH) $(BENCH_ARGS)

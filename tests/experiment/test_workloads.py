@@ -87,6 +87,17 @@ def test_one_wrong_byte_anywhere_is_found(made: tuple[Path, Path]) -> None:
         (root / file.path).write_bytes(whole)
 
 
+def test_what_is_dropped_is_read_again_as_it_was(made: tuple[Path, Path]) -> None:
+    root, path = made
+    wanted = files.manifest(json.loads(path.read_text()))
+    records = sum(len(file.records) for file in wanted.files)
+    assert files.drop(wanted, str(root)) == files.Figures(DATA.size, records)
+    files.read(wanted, str(root), pattern="sequential", seed=0, passes=1)
+    (root / wanted.files[1].path).unlink()
+    with pytest.raises(WorkloadError, match="cannot open"):
+        files.drop(wanted, str(root))
+
+
 def test_a_file_that_is_cut_or_missing(made: tuple[Path, Path]) -> None:
     root, path = made
     wanted = files.manifest(json.loads(path.read_text()))
@@ -105,7 +116,7 @@ def test_the_command_reads(made: tuple[Path, Path]) -> None:
     assert done.returncode == 0, done.stderr
     begin, end, figures = done.stdout.splitlines()
     assert (begin, end) == ("begin", "end")
-    assert json.loads(figures)["read_bytes"] == DATA.size
+    assert json.loads(figures)["bytes"] == DATA.size
     (root / "data/00002").write_bytes(b"")
     done = guest("workload", "read", str(path), str(root))
     assert done.returncode == 1

@@ -127,7 +127,7 @@ def test_reading(folder: Path) -> None:
     none = of(result, "none")
     assert list(none) == ["cold", "settle", "second", "warm", "reread"]
     for phase, guests in (("cold", 1), ("second", 1), ("warm", 1), ("reread", 2)):
-        assert none[phase].work["read_bytes"] == guests * DATA_BYTES
+        assert none[phase].work["bytes"] == guests * DATA_BYTES
     first, second = none["cold"].guest[0], none["second"].guest[1]
     assert first.disk_read_bytes >= DATA_BYTES
     assert second.disk_read_bytes >= DATA_BYTES

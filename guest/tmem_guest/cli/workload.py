@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 from tmem_guest.cli.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import DataclassInstance
+
+    from tmem_guest.workloads.files import Figures, Manifest
 
 _PATTERNS = ("sequential", "random")
 
@@ -29,8 +33,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verbs = workload.add_subparsers(metavar="VERB", required=True)
 
     files = verbs.add_parser("read", help="read files and verify them")
-    files.add_argument("manifest", metavar="MANIFEST", type=Path, help="JSON: what there is")
-    files.add_argument("root", metavar="FOLDER", help="where the files are")
+    drop = verbs.add_parser("drop", help="have the kernel drop what it has cached of files")
+    drop.set_defaults(run=run_drop)
+    for verb in (files, drop):
+        verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="JSON: what there is")
+        verb.add_argument("root", metavar="FOLDER", help="where the files are")
     files.add_argument("--pattern", choices=_PATTERNS, default="sequential")
     files.set_defaults(run=run_read)
 
@@ -52,19 +59,34 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_read(options: argparse.Namespace) -> int:
     """Runs `tmem-guest workload read`."""
     from tmem_guest.workloads import files  # noqa: PLC0415 - the agent shall not wait for it
-    from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
 
-    try:
-        document = json.loads(options.manifest.read_text())
-        wanted = files.manifest(document)
-        _say("begin")
-        figures = files.read(
+    return _with_files(
+        options,
+        lambda wanted: files.read(
             wanted,
             options.root,
             pattern=options.pattern,
             seed=options.seed,
             passes=options.passes,
-        )
+        ),
+    )
+
+
+def run_drop(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest workload drop`."""
+    from tmem_guest.workloads import files  # noqa: PLC0415
+
+    return _with_files(options, lambda wanted: files.drop(wanted, options.root))
+
+
+def _with_files(options: argparse.Namespace, work: Callable[[Manifest], Figures]) -> int:
+    from tmem_guest.workloads import files  # noqa: PLC0415
+    from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
+
+    try:
+        wanted = files.manifest(json.loads(options.manifest.read_text()))
+        _say("begin")
+        figures = work(wanted)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot read {options.manifest}: {error}") from error
     except WorkloadError as error:

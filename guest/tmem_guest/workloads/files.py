@@ -36,9 +36,9 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was read, all passes together."""
+    """What was gone through, all passes together."""
 
-    read_bytes: int
+    bytes: int
     records: int
 
 
@@ -71,7 +71,27 @@ def read(wanted: Manifest, root: str, *, pattern: str, seed: int, passes: int) -
                 reader.verify(file, record)
     finally:
         reader.close()
-    return Figures(reader.read_bytes, reader.records)
+    return Figures(reader.bytes, reader.records)
+
+
+def drop(wanted: Manifest, root: str) -> Figures:
+    """Has the kernel drop what it has cached of every record, one after the other, as it would if
+    it needed the memory; the records stay as they are on disk. WorkloadError."""
+    dropped_bytes = records = 0
+    for file in wanted.files:
+        try:
+            descriptor = os.open(os.path.join(root, file.path), os.O_RDONLY)
+        except OSError as error:
+            raise WorkloadError(f"cannot open {file.path}: {error.strerror}") from error
+        try:
+            for offset in range(0, file.size_bytes, wanted.record_bytes):
+                length = min(wanted.record_bytes, file.size_bytes - offset)
+                os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+                dropped_bytes += length
+                records += 1
+        finally:
+            os.close(descriptor)
+    return Figures(dropped_bytes, records)
 
 
 def order(
@@ -93,7 +113,7 @@ class _Reader:
         # as one file after the other is read, it need not be opened for each record
         self._open_max = 1 if sequential else _OPEN_MAX
         self._open: dict[str, int] = {}
-        self.read_bytes = 0
+        self.bytes = 0
         self.records = 0
 
     def verify(self, file: File, index: int) -> None:
@@ -112,7 +132,7 @@ class _Reader:
                 f"{file.path} has wrong bytes between {offset} and {offset + length}: their CRC-32"
                 f" is {found:08x}, not {file.records[index]:08x}"
             )
-        self.read_bytes += length
+        self.bytes += length
         self.records += 1
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tmem_host.cli import report
 from tmem_host.cli.output import columns, table
 from tmem_host.cli.sizes import size_argument
 from tmem_host.provision.progress import progress_on
@@ -64,6 +65,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     runner.add_argument(
         "--memory", metavar="SIZE", nargs="+", type=size_argument, help="RAM of each guest"
     )
+    runner.add_argument("--report", action="store_true", help="then show it, as `tmem report` does")
     runner.set_defaults(run=run_run)
 
 
@@ -115,7 +117,10 @@ def run_run(options: argparse.Namespace) -> int:
         if output.exists():
             print(f"tmem: what was measured is in {output}", file=sys.stderr)
         raise
-    print(output)
+    if options.report:
+        report.show([output])
+    else:
+        print(output)
     return 0
 
 

@@ -37,7 +37,7 @@ def _read(settings: Settings, names: list[str], round_: int) -> Iterator[Phase]:
 
     yield Phase("cold", reads([first], 0))
     if settings.read.settle:
-        yield Phase("settle", {first: _shell("sync; echo 1 > /proc/sys/vm/drop_caches")})
+        yield Phase("settle", {first: ("tmem-guest", "workload", "drop", MANIFEST, FILES)})
     if others:
         yield Phase("second", reads(others, 1))
     if others or settings.read.settle:
