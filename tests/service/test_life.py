@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starting, stopping, killing and reloading the service, with guests that go on."""
 
+import re
 import signal
 import socket
 
@@ -40,9 +41,33 @@ def test_systemd_is_told(stopped: Live) -> None:
         told = [systemd.recv(1000).decode() for _ in range(3)]
         assert any(line.startswith("READY=1") for line in told)
         assert "WATCHDOG=1" in told
+        stopped.send_signal(signal.SIGHUP)
+        assert next_but_watchdog(systemd).startswith("RELOADING=1\nMONOTONIC_USEC=")
+        assert next_but_watchdog(systemd) == "READY=1"
         stopped.send_signal(signal.SIGTERM)
-        while (line := systemd.recv(1000).decode()) != "STOPPING=1":
-            assert line == "WATCHDOG=1"
+        assert next_but_watchdog(systemd) == "STOPPING=1"
+
+
+def next_but_watchdog(systemd: socket.socket) -> str:
+    while (line := systemd.recv(1000).decode()) == "WATCHDOG=1":
+        pass
+    return line
+
+
+def test_the_journal_gets_priorities_and_a_file_times(stopped: Live) -> None:
+    stopped.log.touch()
+    status = stopped.log.stat()
+    stopped.start(JOURNAL_STREAM=f"{status.st_dev}:{status.st_ino}")
+    stopped.tmem("client", "add", "guest", "--listen", str(stopped.folder / "guest.sock"))
+    assert stopped.stop() == 0
+    lines = stopped.log.read_text(encoding="utf-8").splitlines()
+    assert all(re.match(r"<6>tmem\.\w+: ", line) for line in lines)
+    assert any("client-added client=guest: channel" in line for line in lines)
+    stopped.log.unlink()
+    stopped.start(JOURNAL_STREAM="1:2")  # of somebody whose output was another
+    assert stopped.stop() == 0
+    for line in stopped.log.read_text(encoding="utf-8").splitlines():
+        assert re.match(r"\d{4}-\d\d-\d\d [\d:,]+ INFO tmem\.\w+: ", line)
 
 
 def test_channels_added_by_hand_are_there_after_a_restart(live: Live) -> None:

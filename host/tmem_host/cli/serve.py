@@ -73,16 +73,21 @@ def read_config(named: Path | None) -> Config:
 
 def start_logging(level: str) -> None:
     """Log lines with the journal's priorities when it listens, with times when it does not."""
-    journal = "JOURNAL_STREAM" in os.environ
     handler = logging.StreamHandler()
     handler.setFormatter(
         _JournalFormatter("%(name)s: %(message)s")
-        if journal
+        if _is_journal(sys.stderr.fileno())
         else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     root = logging.getLogger("tmem")
     root.handlers = [handler]
     root.setLevel(level.upper())
+
+
+def _is_journal(descriptor: int) -> bool:
+    """Whether systemd has connected it to the journal, which $JOURNAL_STREAM names."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 class _JournalFormatter(logging.Formatter):
