@@ -6,7 +6,6 @@ errors that name file, line and key. docs/experiments.md lists the keys; a test 
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +17,6 @@ from tmem_host.provision.paths import source_root
 from tmem_host.provision.vm.cluster import NODES_MAX
 from tmem_host.provision.vm.spec import IO_PROFILES
 from tmem_host.service.settings import (
-    ConfigError,
     Setting,
     boolean,
     choice,
@@ -28,7 +26,7 @@ from tmem_host.service.settings import (
     size,
     text,
 )
-from tmem_host.service.tables import Place, read_table, read_values
+from tmem_host.service.tables import read_document, read_sections, read_source
 
 _MIB = 1 << 20
 _PAGE = 4096
@@ -139,7 +137,7 @@ class Settings:
         }
 
 
-SECTIONS = {
+SECTIONS: dict[str, type] = {
     "data": DataSettings,
     "read": ReadSettings,
     "load": MemorySettings,
@@ -171,28 +169,14 @@ def find(name_or_file: str) -> Path:
 
 def load(file: Path) -> Settings:
     """The experiment in `file`. ConfigError, one sentence with file, line and key."""
-    try:
-        source = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: is not UTF-8 text") from None
-    return parse(source, file)
+    return parse(read_source(file), file)
 
 
 def parse(source: str, file: Path) -> Settings:
     """The experiment that `source` is the text of; `file` is for messages and its name."""
-    try:
-        document = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    place = Place(file, source)
+    document, place = read_document(source, file)
     values: dict[str, Any] = {"name": file.stem, "source": file}
-    for name, kind in SECTIONS.items():
-        if name in document:
-            values[name] = read_table(kind, document.pop(name), place, (name,))
-    top = {item.name: item for item in fields(Settings) if "setting" in item.metadata}
-    values |= read_values(top, document, place, ())
+    values |= read_sections(Settings, SECTIONS, document, place)
     return check(Settings(**values), place.error)
 
 

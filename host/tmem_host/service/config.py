@@ -5,15 +5,13 @@ The file is TOML. An unknown key, a wrong type and an impossible value are error
 line and key; nothing is guessed. docs/configuration.md lists the keys; a test compares both.
 """
 
-import tomllib
 import uuid
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tmem_host.native import CLIENT_NAME_MAX_BYTES, Encoding
 from tmem_host.service.settings import (
-    ConfigError,
     boolean,
     choice,
     duration_ms,
@@ -27,7 +25,13 @@ from tmem_host.service.settings import (
     socket_path,
     text,
 )
-from tmem_host.service.tables import Place, read_table, read_values
+from tmem_host.service.tables import (
+    Place,
+    read_document,
+    read_sections,
+    read_source,
+    read_table,
+)
 
 
 def _encoding(value: Any) -> Encoding:
@@ -134,7 +138,7 @@ class Config:
         return self.state or self.arena.path.parent
 
 
-SECTIONS = {
+SECTIONS: dict[str, type] = {
     "arena": ArenaConfig,
     "server": ServerConfig,
     "control": ControlConfig,
@@ -146,29 +150,15 @@ SECTIONS = {
 
 def load(file: Path) -> Config:
     """The configuration in `file`. ConfigError, one sentence with file, line and key."""
-    try:
-        source = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: is not UTF-8 text") from None
-    return parse(source, file)
+    return parse(read_source(file), file)
 
 
 def parse(source: str, file: Path) -> Config:
     """The configuration that `source` is the text of; `file` is for messages."""
-    try:
-        document = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    place = Place(file, source)
-    values: dict[str, Any] = {"source": file}
+    document, place = read_document(source, file)
     clients = document.pop("clients", {})
-    for name, kind in SECTIONS.items():
-        if name in document:
-            values[name] = read_table(kind, document.pop(name), place, (name,))
-    top = {item.name: item for item in fields(Config) if "setting" in item.metadata}
-    values |= read_values(top, document, place, ())
+    values: dict[str, Any] = {"source": file}
+    values |= read_sections(Config, SECTIONS, document, place)
     if not isinstance(clients, dict):
         raise place.error(("clients",), "", "is a table of clients, [clients.NAME]")
     values["clients"] = {name: _client(name, table, place) for name, table in clients.items()}

@@ -13,6 +13,37 @@ from typing import Any
 from tmem_host.service.settings import ConfigError, Setting
 
 
+def read_source(file: Path) -> str:
+    """The text of a file; ConfigError."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8 text") from None
+
+
+def read_document(source: str, file: Path) -> tuple[dict[str, Any], "Place"]:
+    """What `source` says, unchecked, and where; ConfigError."""
+    try:
+        return tomllib.loads(source), Place(file, source)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def read_sections(
+    kind: type, sections: dict[str, type], document: dict[str, Any], place: "Place"
+) -> dict[str, Any]:
+    """The values of the dataclass `kind`: each of `sections` that is there, and the keys outside of
+    them; ConfigError."""
+    tables = {name: document.pop(name) for name in sections if name in document}
+    values = {
+        name: read_table(sections[name], table, place, (name,)) for name, table in tables.items()
+    }
+    top = {item.name: item for item in fields(kind) if "setting" in item.metadata}
+    return values | read_values(top, document, place, ())
+
+
 def read_table(kind: type, table: Any, place: "Place", section: tuple[str, ...]) -> Any:
     """The dataclass `kind` that a table of the file is; ConfigError."""
     if not isinstance(table, dict):
