@@ -2,9 +2,11 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <generated/utsrelease.h>
 
 #include "transport.h"
+#include "wire.h"
 
 struct tmem_transport tmem_transport;
 
@@ -139,6 +141,12 @@ static int make_shim(void)
 	memory = alloc_pages_exact(transport->shim_bytes, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
 	if (!memory)
 		return -ENOMEM;
+	/* not among the module's own data, which is mapped page by page (V4) */
+	transport->filler = kzalloc(TMEM_WIRE_MESSAGE_MAX, GFP_KERNEL);
+	if (!transport->filler) {
+		free_pages_exact(memory, transport->shim_bytes);
+		return -ENOMEM;
+	}
 	transport->shim = tmem_shim_init(memory, &config, &callbacks);
 	return 0;
 }
@@ -150,6 +158,7 @@ static void free_shim(void)
 	tmem_shim_destroy(transport->shim);
 	tmem_backend_free_areas();
 	free_pages_exact(transport->shim, transport->shim_bytes);
+	kfree(transport->filler);
 }
 
 static int __init load(void)

@@ -19,8 +19,6 @@ enum {
 #define BATCH_NS (500ull * NSEC_PER_USEC) /* ... or after this */
 #define REST_MAX_NS (60ull * NSEC_PER_SEC)
 
-static const u8 zeros[TMEM_WIRE_MESSAGE_MAX];
-
 /* ---- waking --------------------------------------------------------------------------- */
 
 void tmem_pump_wake(void)
@@ -237,7 +235,8 @@ void tmem_pump_make_room(void)
 
 static void fill(struct tmem_port *port)
 {
-	const struct tmem_shim_segment filler = {.data = zeros, .bytes = sizeof(zeros)};
+	const struct tmem_shim_segment filler = {.data = tmem_transport.filler,
+						 .bytes = TMEM_WIRE_MESSAGE_MAX};
 	struct tmem_shim_info info;
 
 	tmem_transport.fill_ns = U64_MAX;

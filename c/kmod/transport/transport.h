@@ -64,6 +64,7 @@ struct tmem_transport_counters {
 struct tmem_transport {
 	struct tmem_shim *shim;
 	size_t shim_bytes;
+	u8 *filler; /* a message's length of zeros */
 	struct mutex pump;
 	struct task_struct *thread;
 	wait_queue_head_t wake;
