@@ -13,6 +13,8 @@ from tests.vm.torture.run import Run
 from tests.vm.torture.site import GuestBroke, Plan, Site
 
 Say = Callable[[str], None]
+_PATIENCE_S = 60.0
+_LOOK_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +88,30 @@ def torture(
         run.fill()
         run.load.go()
         part = seconds / (len(happens) + 1)
-        run.go_on(part)
+        _go_on(run, arm, part)
         for failure in happens:
             node = random.choice(site.nodes)
             say(f"{failure.__name__.replace('_', ' ')}: {node.name}")
             failure(run, node)
-            run.go_on(part)
+            if arm.shares:
+                for outside in site.outside_of_pools():
+                    say(f"{outside.name} is out of the shared pool until its next mount")
+                    failures.remount(run, outside)
+            _go_on(run, arm, part)
         run.load.pause()
         done = run.summary()
         say(done)
-        if arm.shares and run.other_hits() == 0:
-            raise DidNotTest(f"no node got a page that another had put: {done}")
     return done
+
+
+def _go_on(run: Run, arm: Arm, seconds: float) -> None:
+    """Lets the load run for so long; where nodes share, also until they have got pages of each
+    other since, or DidNotTest."""
+    before = run.other_hits()
+    run.go_on(seconds)
+    patience = _PATIENCE_S
+    while arm.shares and run.other_hits() <= before:
+        if patience <= 0:
+            raise DidNotTest(f"no node got a page that another had put: {run.summary()}")
+        run.go_on(_LOOK_AGAIN_S)
+        patience -= _LOOK_AGAIN_S

@@ -305,6 +305,11 @@ class Site:
         """Has a guest do without, for now."""
         node.run("tmem-guest", "kernel", "detach")
 
+    def outside_of_pools(self) -> list[Node]:
+        """The nodes that were expelled, or gave up: they stay out until their next mount."""
+        pools = "/sys/kernel/debug/tmem/transport/pools"
+        return [node for node in self.nodes if " stays-out " in node.run("cat", pools)]
+
     def umount(self, node: Node) -> None:
         """Nothing is under way there."""
         node.run("umount", cluster.MOUNT_POINT)
