@@ -31,12 +31,15 @@ struct tmem_mount {
 	struct tmem_mount *chain; /* next in the bucket */
 
 	/* under the lock */
-	bool was_member;                    /* has had a shared pool (R-a) */
-	bool refused;                       /* the backend has refused it a pool */
-	bool gone;                          /* being umounted: gets no pool any more */
-	bool left;                          /* umounted */
-	bool leaving;                       /* somebody is in destroy_pool, or about to be */
-	bool by_detach;                     /* ... the detach */
+	bool was_member; /* has had a shared pool (R-a) */
+	bool refused;    /* the backend has refused it a pool */
+	bool gone;       /* being umounted: gets no pool any more */
+	bool left;       /* umounted */
+	bool leaving;    /* somebody is in destroy_pool, or about to be */
+	bool by_detach;  /* ... the detach */
+#ifdef TMEM_DEBUG
+	bool making; /* where pools are made without the lock: hooks_rules.h */
+#endif
 	uint32_t users;                     /* the table, and who waits for the end of an umount */
 	struct tmem_mount *next, *previous; /* by id */
 };

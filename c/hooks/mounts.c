@@ -67,6 +67,45 @@ static void count_refusal(struct tmem_hooks *hooks, struct tmem_mount *mount, bo
 	mount->refused = refused;
 }
 
+/* What the backend has said. */
+static void take_pool(struct tmem_hooks *hooks, struct tmem_mount *mount, int pool)
+{
+	count_refusal(hooks, mount, pool < 0);
+	if (pool < 0) {
+		TMEM_SEAM_COUNT(&hooks->counters, pools_refused);
+		return;
+	}
+	TMEM_SEAM_COUNT(&hooks->counters, pools_made);
+	hooks->pools++;
+	mount->was_member |= mount->shared;
+	TMEM_SEAM_STORE(&mount->pool, pool);
+	TMEM_SEAM_STORE(&mount->open, true);
+}
+
+#ifdef TMEM_DEBUG
+/* As the model makes pools, in its three steps, so that what its rules are for can happen. */
+static void make_in_the_open(struct tmem_hooks *hooks, struct tmem_mount *mount)
+{
+	const struct tmem_backend *backend = hooks->backend;
+	int pool;
+
+	if (mount->making && TMEM_HOOKS_RULE(ONE_MAKER))
+		return;
+	mount->making = true;
+	mount->users++;
+	tmem_seam_unlock(&hooks->lock, 0);
+	pool = backend->new_pool(backend->context, mount->shared ? mount->uuid : NULL,
+				 mount->was_member);
+	tmem_seam_lock(&hooks->lock);
+	mount->making = false;
+	if (!TMEM_HOOKS_RULE(RECHECK) || (!mount->gone && hooks->backend == backend))
+		take_pool(hooks, mount, pool);
+	else
+		backend->destroy_pool(backend->context, pool);
+	put_back(hooks, mount);
+}
+#endif
+
 /*
  * Making a pool is atomic, so it is done under the lock: there is one maker (ONE_MAKER), and what
  * it was made for can not go meanwhile (RECHECK).
@@ -78,18 +117,15 @@ void tmem_mount_need_pool(struct tmem_hooks *hooks, struct tmem_mount *mount)
 
 	if (!backend || hooks->detaching || mount->gone || mount->leaving || mount->pool >= 0)
 		return;
-	pool = backend->new_pool(backend->context, mount->shared ? mount->uuid : NULL,
-				 mount->was_member);
-	count_refusal(hooks, mount, pool < 0);
-	if (pool < 0) {
-		TMEM_SEAM_COUNT(&hooks->counters, pools_refused);
+#ifdef TMEM_DEBUG
+	if (!TMEM_HOOKS_RULE(ONE_MAKER) || !TMEM_HOOKS_RULE(RECHECK)) {
+		make_in_the_open(hooks, mount);
 		return;
 	}
-	TMEM_SEAM_COUNT(&hooks->counters, pools_made);
-	hooks->pools++;
-	mount->was_member |= mount->shared;
-	TMEM_SEAM_STORE(&mount->pool, pool);
-	TMEM_SEAM_STORE(&mount->open, true);
+#endif
+	pool = backend->new_pool(backend->context, mount->shared ? mount->uuid : NULL,
+				 mount->was_member);
+	take_pool(hooks, mount, pool);
 }
 
 static void need_pools(struct tmem_hooks *hooks)

@@ -39,7 +39,7 @@ static void need(struct keeper *keeper, bool fact, uint32_t violation)
 
 static uint8_t *state_of(struct keeper *keeper, int pool)
 {
-	CHECK(pool >= 0 && pool <= keeper->last_pool);
+	CHECK(pool >= 0);
 	return &keeper->states[pool % KEEPER_POOLS];
 }
 
@@ -108,7 +108,10 @@ static int new_pool(void *context, const uint8_t *uuid, bool was_member)
 
 	enter(keeper);
 	if (keeper->pools < keeper->pools_max) {
-		pool = ++keeper->last_pool;
+		do {
+			pool = ++keeper->last_pool;
+		} while (*state_of(keeper, pool) == POOL_ALIVE ||
+			 *state_of(keeper, pool) == POOL_GOING);
 		*state_of(keeper, pool) = POOL_ALIVE;
 		keeper->mounts[pool % KEEPER_POOLS] = uuid ? uuid[0] : 0;
 		keeper->was_member[pool % KEEPER_POOLS] = was_member;
