@@ -24,7 +24,8 @@ from tmem_shim.shim import Shim
 
 # Every get asks the host, whose counters the machine looks at; nothing is given up on a slow
 # machine.
-CONFIG = Config(ahead_pages=OFF, summary_windows=OFF, get_ms=600_000, silent_ms=600_000)
+# More pools than all steps of an example could make.
+CONFIG = Config(pools=512, ahead_pages=OFF, summary_windows=OFF, get_ms=600_000, silent_ms=600_000)
 LAPSE_MS = 48_000
 
 ANSWERS = {

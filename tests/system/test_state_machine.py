@@ -15,6 +15,8 @@ from tests.engine.machine.coverage import Coverage
 from tests.engine.machine.run import run_machine
 from tests.system.shim_system import ShimSystem
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 40
 
 # What this machine must have seen for the run to prove something about the way to the engine.

@@ -29,8 +29,9 @@ def run_machine(
 ) -> None:
     """Drives systems that `make_system` makes from a budget in bytes against the model.
 
-    At scale 1 the examples are the same in every run, so that what is covered is, too; a larger
-    scale looks elsewhere every time. Raises `ViolationError`, with the steps that led to it.
+    At scale 1 the examples are the same in every run of the same tests, so that what is covered is,
+    too (hypothesis tries numbers that stand in the modules that are loaded); a larger scale looks
+    elsewhere every time. Raises `ViolationError`, with the steps that led to it.
     """
     machine = type("Machine", (Lifecycle,), {"make_system": make_system, "coverage": coverage})
     phases = [Phase.explicit, Phase.generate] + [Phase.shrink] * shrink
