@@ -71,10 +71,10 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 test: setup kernel lint test-c test-fuzz model test-python
 
 # Without what boots guests or builds what they are made of, the tests that say that they are slow,
-# and all variants of the C tests but these; at most eight minutes on two processors.
+# and with one variant of the C tests; at most eight minutes on two processors.
 GUEST_TESTS := tests/vm tests/provision/image tests/provision/kernel
 test-fast: FUZZ_RUNS := 1000
-test-fast: VARIANTS := debug asan
+test-fast: VARIANTS := asan
 test-fast: PYTEST_ARGS += -m "not slow" $(GUEST_TESTS:%=--ignore=%)
 test-fast: setup lint test-c test-fuzz test-python
 
