@@ -60,6 +60,8 @@ def test_what_is_given_is_read() -> None:
             "arms has shared, and there is nothing to share",
         ),
         ("workload = 'memory'\narms = ['none']\n[load]\nswap = '1MiB'", 4, "load.swap is smaller"),
+        ("workload = 'build'", 1, "guests is 1 for a build"),
+        ("[build]\npackage = '../x'", 2, "build.package is the name of a Debian source package"),
         ("workload = 'memory'\narms = ['control']", 2, "arms has control, which is for what"),
         ("= 1", 1, ""),
     ],

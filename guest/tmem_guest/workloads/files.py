@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tmem_guest.workloads.errors import WorkloadError, WrongBytes
 PATTERNS: Final = ("sequential", "random")
 # More are opened and closed for each record.
 _OPEN_MAX: Final = 512
+_PAUSE_S: Final = 0.002
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,10 @@ def read(wanted: Manifest, root: str, *, pattern: str, seed: int, passes: int) -
 
 def drop(wanted: Manifest, root: str) -> Figures:
     """Has the kernel drop what it has cached of every record, one after the other, as it would if
-    it needed the memory; the records stay as they are on disk. WorkloadError."""
+    it needed the memory; the records stay as they are on disk. WorkloadError.
+
+    Somebody who needs memory needs it little by little, hence a pause after each.
+    """
     dropped_bytes = records = 0
     for file in wanted.files:
         try:
@@ -87,6 +92,7 @@ def drop(wanted: Manifest, root: str) -> Figures:
             for offset in range(0, file.size_bytes, wanted.record_bytes):
                 length = min(wanted.record_bytes, file.size_bytes - offset)
                 os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+                time.sleep(_PAUSE_S)
                 dropped_bytes += length
                 records += 1
         finally:

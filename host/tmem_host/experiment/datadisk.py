@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The disk with the data set: made once for each set of settings and kept in the user's cache.
+"""The disk with what guests read: made once for each set of settings and kept in the user's cache.
 
-An ext4 is filled by the host. An OCFS2 is filled by a guest, which is ended afterwards.
+A guest, which is ended afterwards, fills it: the host need not know the file system, and its user
+need not be root.
 """
 
 import hashlib
 import json
 import os
-import tarfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
-from tmem_host.experiment import dataset
+from tmem_host.experiment import dataset, toolchain
 from tmem_host.experiment.errors import ExperimentError
 from tmem_host.experiment.service import PrivateService
 from tmem_host.experiment.settings import Settings
@@ -27,6 +28,7 @@ from tmem_host.provision.vm.spec import Cache as DiskCache
 from tmem_host.provision.vm.spec import Disk, VmSpec
 
 DISK_NAME = "data"
+FILES = cluster.MOUNT_POINT
 _TAR_NAME = "tar"
 _DISK_FILE = "disk.raw"
 _MANIFEST_FILE = "manifest.json"
@@ -57,70 +59,75 @@ def make(
 ) -> DataDisk:
     """The disk for these settings and this seed; ExperimentError, VmError."""
     cache = Cache(cache_directory() / "data")
-    key = hashlib.sha256(
-        json.dumps(
-            [
-                dataset.RECIPE,
-                asdict(settings.data),
-                settings.seed,
-                settings.read.record,
-                settings.guests,
-            ]
-        ).encode()
-    ).hexdigest()
-    with cache.lock(key, progress, "makes this data set"):
+    key = _key(settings)
+    with cache.lock(key, progress, "makes this disk"):
         place = cache.place(key)
         if not place.is_dir():
-            with (
-                cache.workplace(key) as workplace,
-                progress.task(f"making {settings.data.size >> 20} MiB of data"),
-            ):
+            with cache.workplace(key) as workplace:
                 staged = workplace / "staged"
                 staged.mkdir()
                 try:
-                    _make(settings, service, system, staged)
+                    _make(settings, service, system, staged, progress=progress, log=cache.log(key))
                 except OSError as error:
                     raise ExperimentError(
-                        f"cannot make the data set in {workplace}: {error.strerror}"
+                        f"cannot make the data disk in {workplace}: {error.strerror}"
                     ) from error
                 cache.put(staged, key)
     text = (place / _UUID_FILE).read_text()
     return DataDisk(place / _DISK_FILE, place / _MANIFEST_FILE, UUID(text) if text else None)
 
 
-def _make(settings: Settings, service: PrivateService, system: System, staged: Path) -> None:
+def _key(settings: Settings) -> str:
+    parts: list[object]
+    if settings.workload == "build":
+        parts = [toolchain.RECIPE, settings.build.package]
+    else:
+        parts = [dataset.RECIPE, asdict(settings.data), settings.read.record]
+        parts += [settings.seed, settings.guests]
+    return hashlib.sha256(json.dumps([settings.workload, *parts]).encode()).hexdigest()
+
+
+def _make(
+    settings: Settings,
+    service: PrivateService,
+    system: System,
+    staged: Path,
+    *,
+    progress: Progress,
+    log: Path,
+) -> None:
     # guests read past the page cache, which may not be possible where the cache is
     work = service.state / "making"
     work.mkdir()
     disk, tar = work / _DISK_FILE, work / "data.tar"
-    dataset.write_tar(
-        settings.data, settings.seed, settings.read.record, tar, staged / _MANIFEST_FILE
-    )
+    manifest = staged / _MANIFEST_FILE
+    if settings.workload == "build":
+        with progress.task("making a Debian with a compiler", toolchain.STEPS) as task:
+            toolchain.write_tar(settings.build, tar, log, task)
+        manifest.touch()
+    else:
+        with progress.task(f"making {settings.data.size >> 20} MiB of data"):
+            dataset.write_tar(settings.data, settings.seed, settings.read.record, tar, manifest)
     with disk.open("xb") as file:
         # journals of ocfs2 are for each node
-        size = settings.data.size * 11 // 10 + (64 + 48 * settings.guests) * _MIB
+        size = tar.stat().st_size * 3 // 2 + (64 + 48 * settings.guests) * _MIB
         os.truncate(file.fileno(), size // _MIB * _MIB)
     if settings.shares_files:
         uuid = str(cluster.make_file_system(disk, max(2, settings.guests)))
-        _fill_in_guest(service, system, disk, tar)
     else:
         uuid = ""
-        _fill_ext4(work / "files", disk, tar)
+        # cleancache takes blocks of the size of a page only
+        run_tool("e2fsprogs", "mkfs.ext4", "-q", "-F", "-b", "4096", str(disk))
+    with progress.task("filling the data disk"):
+        _fill(service, system, disk, tar, shared=settings.shares_files)
     (staged / _UUID_FILE).write_text(uuid)
-    DataDisk(disk, staged, None).copy(staged / _DISK_FILE)
+    DataDisk(disk, manifest, None).copy(staged / _DISK_FILE)
     for path in (disk, tar):
         path.unlink()
+    work.rmdir()
 
 
-def _fill_ext4(folder: Path, disk: Path, tar: Path) -> None:
-    with tarfile.open(tar) as archive:
-        archive.extractall(folder, filter="data")
-    # cleancache takes blocks of the size of a page only
-    run_tool("e2fsprogs", "mkfs.ext4", "-q", "-F", "-b", "4096", "-d", str(folder), str(disk))
-    run_tool("coreutils", "rm", "-r", str(folder))
-
-
-def _fill_in_guest(service: PrivateService, system: System, disk: Path, tar: Path) -> None:
+def _fill(service: PrivateService, system: System, disk: Path, tar: Path, *, shared: bool) -> None:
     spec = VmSpec(
         name="maker",
         kernel=system.kernel.image,
@@ -129,20 +136,31 @@ def _fill_in_guest(service: PrivateService, system: System, disk: Path, tar: Pat
         accelerator=system.accelerator,
         overlay_bytes=OVERLAY_BYTES,
         disks=(
-            Disk(name=DISK_NAME, path=disk, shared=True, cache=DiskCache.NONE),
+            Disk(name=DISK_NAME, path=disk, shared=shared, cache=DiskCache.NONE),
             Disk(name=_TAR_NAME, path=tar),
         ),
-        networks=("cluster",),
-        modules=cluster.MODULES,
+        networks=("cluster",) if shared else (),
+        modules=cluster.MODULES if shared else (),
     )
     with service.vms() as vms:
         vms.create(spec)
         guest = RunningGuest(vms, spec.name)
-        cluster.start_cluster([guest])
-        cluster.mount(guest, DISK_NAME)
+        mount_data([guest], shared=shared)
         guest.shell(
-            f"tar -x -f /dev/disk/by-serial/{_TAR_NAME} -C {cluster.MOUNT_POINT} data\n"
-            f"umount {cluster.MOUNT_POINT}",
+            f"tar -x -f /dev/disk/by-serial/{_TAR_NAME} -C {FILES}\numount {FILES}",
             limit_s=_FILL_LIMIT_S,
         )
         vms.destroy(spec.name)
+
+
+def mount_data(guests: Sequence[RunningGuest], *, shared: bool) -> None:
+    """Mounts the disk at FILES in all guests, one after the other; VmError."""
+    if shared:
+        cluster.start_cluster(guests)
+        for guest in guests:
+            cluster.mount(guest, DISK_NAME)
+    else:
+        for guest in guests:
+            guest.shell(
+                f"mkdir -p {FILES}; mount -o noatime /dev/disk/by-serial/{DISK_NAME} {FILES}"
+            )

@@ -23,6 +23,8 @@ class PointProgress(Progress):
         """A point begins."""
         self._number += 1
         self._point = str(point)
+        if rest := self._rest():
+            self.note(rest)
 
     def done(self, point: Point, seconds: float) -> None:
         """It is over."""
@@ -31,7 +33,7 @@ class PointProgress(Progress):
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[Task]:
         """Shows a phase of the point."""
-        with self._inner.task(f"{self._place()}: {title}{self._rest()}", total) as task:
+        with self._inner.task(f"{self._place()}: {title}", total) as task:
             yield task
 
     def note(self, text: str) -> None:
@@ -45,6 +47,5 @@ class PointProgress(Progress):
         seconds = self._left.seconds()
         if seconds is None:
             return ""
-        if seconds < 90:
-            return f" (about {seconds:.0f} s left after this point)"
-        return f" (about {seconds / 60:.0f} min left after this point)"
+        left = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        return f"about {left} left"

@@ -42,7 +42,7 @@ def run(settings: Settings, output: Path, *, command: str, progress: Progress) -
         built = system.build(progress)
         with PrivateService(state, arena_bytes=settings.arena) as service:
             data = None
-            if settings.workload == "read":
+            if settings.workload != "memory":
                 data = datadisk.make(settings, service, built, progress)
             experiment = _Experiment(settings, output, service, built, data)
             with experiment.result(command):

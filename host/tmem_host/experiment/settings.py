@@ -6,6 +6,7 @@ errors that name file, line and key. docs/experiments.md lists the keys; a test 
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -64,6 +65,12 @@ def _each(kind: Setting, noun: str) -> Setting:
     return check
 
 
+def _package(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", value):
+        raise ValueError("is the name of a Debian source package")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """[data]: the files that guests read, made from the seed."""
@@ -97,13 +104,23 @@ class MemorySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """[build]: which Debian source package the guest builds, and how, each in its folder."""
+
+    package: str = setting(_package, "bzip2")
+    command: str = setting(text, "make -s bzip2 bzip2recover libbz2.a")
+    clean: str = setting(text, "make -s clean")
+    check: str = setting(text, "make -s test")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The whole file. `source` is where it was read, `name` what the experiment is called."""
 
     name: str
     source: Path
     title: str = setting(text, "")
-    workload: str = setting(choice("read", "memory"), "read")
+    workload: str = setting(choice("read", "memory", "build"), "read")
     guests: int = setting(integer(1, NODES_MAX), 2)
     memory: tuple[int, ...] = setting(_each(_mib, "size"), (128,))
     vcpus: int = setting(integer(1, 8), 1)
@@ -115,6 +132,7 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     read: ReadSettings = field(default_factory=ReadSettings)
     load: MemorySettings = field(default_factory=MemorySettings)
+    build: BuildSettings = field(default_factory=BuildSettings)
 
     @property
     def shares_files(self) -> bool:
@@ -126,6 +144,7 @@ class Settings:
         own = {
             "read": {"data", "read"},
             "memory": {"load"},
+            "build": {"build"},
         }[self.workload]
         return {
             item.name: (
@@ -141,6 +160,7 @@ SECTIONS: dict[str, type] = {
     "data": DataSettings,
     "read": ReadSettings,
     "load": MemorySettings,
+    "build": BuildSettings,
 }
 
 
@@ -202,6 +222,8 @@ def check(settings: Settings, error: Callable[[tuple[str, ...], str, str], Excep
         raise error(("read",), "record", "is larger than a file")
     if settings.workload == "read" and settings.guests > 1 and not settings.shares_files:
         raise error((), "guests", "is 1 where they share no file system (data.file_system)")
+    if settings.workload == "build" and settings.guests > 1:
+        raise error((), "guests", "is 1 for a build")
     if settings.workload == "memory" and "control" in settings.arms:
         raise error((), "arms", "has control, which is for what guests read")
     if settings.workload == "memory" and settings.load.swap < settings.load.peak:

@@ -5,14 +5,15 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from tmem_host.experiment.arms import ARMS, Arm
-from tmem_host.experiment.datadisk import DISK_NAME, DataDisk
+from tmem_host.experiment.datadisk import DISK_NAME, FILES, DataDisk, mount_data
 from tmem_host.experiment.errors import ExperimentError
 from tmem_host.experiment.plan import Point
 from tmem_host.experiment.service import PrivateService
@@ -25,7 +26,6 @@ from tmem_host.provision.vm.spec import IO_PROFILES, Cache, Disk, VmSpec
 from tmem_host.provision.vm.stopping import undisturbed
 
 SWAP_NAME = "swap"
-FILES = cluster.MOUNT_POINT
 MANIFEST = "/tmp/manifest.json"
 _NETWORK = "cluster"
 _BOOT_LIMIT_S = 300.0
@@ -78,7 +78,7 @@ def staged(
             if arm.tmem:
                 _attach(service, guests, arm)
             if data is not None:
-                _mount(settings, guests, data)
+                _mount(settings, service, guests, data)
             if settings.workload == "memory":
                 _swap_on(guests)
             shared = data.shared if data is not None and arm.shares else None
@@ -142,18 +142,34 @@ def _attach(service: PrivateService, guests: tuple[RunningGuest, ...], arm: Arm)
                 time.sleep(_LOOK_AGAIN_S)
 
 
-def _mount(settings: Settings, guests: tuple[RunningGuest, ...], data: DataDisk) -> None:
+def _mount(
+    settings: Settings, service: PrivateService, guests: tuple[RunningGuest, ...], data: DataDisk
+) -> None:
     if settings.shares_files:
         cluster.start_cluster(guests)
-        for guest in guests:
-            cluster.mount(guest, DISK_NAME)
+        _at_once(service, guests, lambda guest: cluster.mount(guest, DISK_NAME))
     else:
+        mount_data(guests, shared=False)
+    if settings.workload == "read":
+        manifest = data.manifest.read_bytes()
         for guest in guests:
-            guest.shell(f"mkdir -p {FILES}; mount -o noatime /dev/disk/by-serial/data {FILES}")
-    manifest = data.manifest.read_bytes()
-    for guest in guests:
-        with guest.agent as agent:
-            agent.write_file(MANIFEST, manifest)
+            with guest.agent as agent:
+                agent.write_file(MANIFEST, manifest)
+
+
+def _at_once(
+    service: PrivateService,
+    guests: tuple[RunningGuest, ...],
+    work: Callable[[RunningGuest], None],
+) -> None:
+    def one(guest: RunningGuest) -> None:
+        # a connection is for one thread
+        with service.vms() as vms:
+            work(RunningGuest(vms, guest.name))
+
+    with ThreadPoolExecutor(len(guests)) as pool:
+        for _ in pool.map(one, guests):
+            pass
 
 
 def _swap_on(guests: tuple[RunningGuest, ...]) -> None:

@@ -2,13 +2,17 @@
 """Which phases a workload has. The programs are tmem_guest.workloads; seeds are the same in all
 arms."""
 
+import shlex
 from collections.abc import Callable, Iterator
 
+from tmem_host.experiment.datadisk import FILES
 from tmem_host.experiment.phases import Phase
 from tmem_host.experiment.settings import Settings
-from tmem_host.experiment.stage import FILES, MANIFEST
+from tmem_host.experiment.stage import MANIFEST
+from tmem_host.experiment.toolchain import SOURCES
 
 _HELD = "/run/hold"
+_BUILT = "/run/build.log"
 # Room for so many seeds between two rounds.
 _SEEDS_OF_A_ROUND = 1000
 
@@ -84,6 +88,27 @@ def _memory(settings: Settings, names: list[str], round_: int) -> Iterator[Phase
     )
 
 
+def _build(settings: Settings, names: list[str], round_: int) -> Iterator[Phase]:
+    """build, then rebuild: the same again, with nothing but what was compiled removed."""
+    build = settings.build
+    folder = f"{SOURCES}/{build.package}-*/"
+
+    def inside(command: str) -> str:
+        return f"chroot {FILES} sh -e -c {shlex.quote(f'cd {folder}; {command}')} > {_BUILT} 2>&1"
+
+    for name in ("build", "rebuild"):
+        script = (
+            f"mountpoint -q {FILES}/dev || mount -o bind /dev {FILES}/dev\n"
+            f"{inside(build.clean)}\n"
+            "echo begin\n"
+            f"{inside(build.command)} || {{ tail -n 5 {_BUILT} >&2; exit 1; }}\n"
+            "echo end\n"
+            f"{inside(build.check)} || {{ tail -n 5 {_BUILT} >&2; exit 1; }}\n"
+            "echo {}"
+        )
+        yield Phase(name, dict.fromkeys(names, ("sh", "-e", "-c", script)))
+
+
 def _shell(script: str) -> tuple[str, ...]:
     return ("sh", "-e", "-c", f"echo begin\n{script}\necho end\necho {{}}")
 
@@ -95,4 +120,5 @@ def _seed(settings: Settings, round_: int, number: int) -> int:
 _WORKLOADS: dict[str, Callable[[Settings, list[str], int], Iterator[Phase]]] = {
     "read": _read,
     "memory": _memory,
+    "build": _build,
 }

@@ -7,7 +7,7 @@ import os
 import pwd
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,7 +80,17 @@ def make(folder: Path, cache: RootCache, progress: Progress, *, fresh: bool = Fa
             archive, staged = workplace / "root.tar", workplace / "staged"
             staged.mkdir()
             with progress.task("making the Debian root", _STEPS) as task:
-                _bootstrap(folder, archive, log, task, f"tmem-root-{hash_[:16]}")
+                bootstrap(
+                    archive,
+                    log,
+                    task,
+                    name=f"tmem-root-{hash_[:16]}",
+                    packages=listed(folder / "packages.txt"),
+                    dpkg_options=listed(folder / "dpkg.txt"),
+                    # The text and not the path: in a namespace this user's files may be out of
+                    # reach.
+                    hooks=[(folder / "customize").read_text(encoding="utf-8")],
+                )
             with progress.task("compressing the Debian root"):
                 squashfs.from_archive(archive, staged / "root.squashfs", log)
             with open(staged / "root.squashfs", "rb") as file:
@@ -89,21 +99,38 @@ def make(folder: Path, cache: RootCache, progress: Progress, *, fresh: bool = Fa
             return cache.add(staged, hash_, Root(cache.place(hash_), digest, made))
 
 
-def _bootstrap(folder: Path, archive: Path, log: Path, task: Task, name: str) -> None:
+def bootstrap(
+    archive: Path,
+    log: Path,
+    task: Task,
+    *,
+    name: str,
+    packages: Sequence[str],
+    dpkg_options: Sequence[str],
+    hooks: Sequence[str],
+    with_sources: bool = False,
+) -> None:
+    """Makes a minimal Debian with `packages` as a tar archive; ProvisionError.
+
+    Each of `hooks` is a shell script that is run with the root's path as its argument; they may
+    fetch source packages if `with_sources`. `name` is that of a temporary directory.
+    """
+    sources = apt.sources(SUITE)
+    if with_sources:
+        sources += [f"deb-src {line.removeprefix('deb ')}" for line in sources]
     command = [
         "mmdebstrap",
         "--variant=minbase",
         "--format=tar",
         # For root too: mounts and processes of an unfinished root vanish with their namespaces.
         "--mode=unshare",
-        f"--include={','.join(listed(folder / 'packages.txt'))}",
-        *(f"--dpkgopt={option}" for option in listed(folder / "dpkg.txt")),
+        f"--include={','.join(packages)}",
+        *(f"--dpkgopt={option}" for option in dpkg_options),
         *(f"--aptopt={option}" for option in apt.acquire_options()),
-        # The text and not the path: in a namespace this user's files may be out of reach.
-        f"--customize-hook={(folder / 'customize').read_text(encoding='utf-8')}",
+        *(f"--customize-hook={hook}" for hook in hooks),
         SUITE,
         str(archive),
-        *apt.sources(SUITE),
+        *sources,
     ]
     with open(log, "w", encoding="utf-8") as said:
 
