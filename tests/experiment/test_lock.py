@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One experiment at a time."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tmem_host.experiment.errors import ExperimentError
+from tmem_host.experiment.lock import only_one
+from tmem_host.provision.progress import Silent
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of this test's own, and with it the lock."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_the_second_one_is_told_of_the_first() -> None:
+    with only_one(Silent()) as state:
+        assert state.is_dir()
+        with (
+            pytest.raises(
+                ExperimentError, match=f"another experiment runs, in process {os.getpid()}"
+            ),
+            only_one(Silent()),
+        ):
+            pass
+        assert state.is_dir()
+    assert not state.exists()
+    with only_one(Silent()) as again:
+        assert again != state
+
+
+def test_it_ends_with_whatever_went_wrong() -> None:
+    with pytest.raises(ValueError, match="x"), only_one(Silent()) as state:
+        raise ValueError("x")
+    assert not state.exists()
+    with only_one(Silent()):
+        pass
+
+
+def test_a_record_of_what_was_left_is_not_believed(tmp_path: Path) -> None:
+    """Only a folder that an experiment can have made is removed."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for text in ("", "nonsense", "[]", f'{{"state": "{mine}"}}', '{"state": 5}'):
+        (tmp_path / "kvm-tmem").mkdir(exist_ok=True)
+        (tmp_path / "kvm-tmem/experiment.lock").write_text(text)
+        with only_one(Silent()):
+            pass
+    assert mine.is_dir()
