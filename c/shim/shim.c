@@ -238,12 +238,10 @@ void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret)
 	tmem_shim_unlock(shim, flags);
 }
 
-bool tmem_shim_crowded(const struct tmem_shim *shim)
+uint32_t tmem_shim_staged(const struct tmem_shim *shim)
 {
-	uint64_t head = __atomic_load_n(&shim->slot_head, __ATOMIC_RELAXED);
-	uint64_t tail = __atomic_load_n(&shim->slot_tail, __ATOMIC_RELAXED);
-
-	return (head - tail) * 4 >= (uint64_t)shim->config.staged_pages * 3;
+	return (uint32_t)(__atomic_load_n(&shim->slot_head, __ATOMIC_RELAXED) -
+			  __atomic_load_n(&shim->slot_tail, __ATOMIC_RELAXED));
 }
 
 uint32_t tmem_shim_backlog(const struct tmem_shim *shim)

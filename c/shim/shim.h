@@ -349,10 +349,9 @@ void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret);
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret);
 
 #ifndef TMEM_CDEF
-/* Whether three quarters of the staged pages are in use: soon puts will become flushes (L). Takes
- * no lock, so it may be a moment old. Atomic. */
-bool tmem_shim_crowded(const struct tmem_shim *shim);
-/* Operations that wait for tmem_shim_output. As above. */
+/* Page slots in use, and operations that wait for tmem_shim_output. Neither takes a lock, so each
+ * may be a moment old. Atomic. */
+uint32_t tmem_shim_staged(const struct tmem_shim *shim);
 uint32_t tmem_shim_backlog(const struct tmem_shim *shim);
 #endif
 

@@ -9,6 +9,7 @@ from tests.service.live import Live
 from tests.vm import served
 from tests.vm.served import in_guest, start
 
+host = served.host
 service = served.service
 stopped = served.stopped
 PAGES = 512

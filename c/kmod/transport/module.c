@@ -45,6 +45,11 @@ u64 tmem_transport_poll_ns(void)
 	return (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
 }
 
+unsigned int tmem_transport_staged_pages(void)
+{
+	return staged_pages;
+}
+
 bool tmem_transport_panics(void)
 {
 	return strcmp(lost, "wait");

@@ -45,6 +45,10 @@ void tmem_notify_event(void *context, int event, int64_t code)
 	/* the host may make any of these happen as often as it likes */
 	static DEFINE_RATELIMIT_STATE(limit, 5 * HZ, 10);
 
+	if (event == TMEM_SHIM_STARTED || event == TMEM_SHIM_RESUMED)
+		WRITE_ONCE(tmem_transport.running, true);
+	else if (event == TMEM_SHIM_BROKEN)
+		WRITE_ONCE(tmem_transport.running, false);
 	if (!__ratelimit(&limit))
 		return;
 	switch (event) {

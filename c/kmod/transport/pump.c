@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
@@ -9,11 +10,12 @@
 #include "wire.h"
 
 enum {
-	TURN_ROUNDS = 64,  /* of output and input, before the pump looks at anything else */
-	FILL_MS = 400,     /* without an answer to HELLO */
-	BYE_MS = 2000,     /* for what is queued and BYE to go out */
-	MAKE_ROOM_MS = 20, /* that a get waits for puts at most */
-	BATCH = 32,        /* puts and flushes that nobody waits for go together, ... */
+	TURN_ROUNDS = 64, /* of output and input, before the pump looks at anything else */
+	FILL_MS = 400,    /* without an answer to HELLO */
+	BYE_MS = 2000,    /* for what is queued and BYE to go out */
+	STALLED_MS = 400, /* without an answer: a get waits no longer for room for puts, ... */
+	STALL_MS = 1000,  /* ... nor do those that come within this */
+	BATCH = 32,       /* puts and flushes that nobody waits for go together, ... */
 };
 
 #define BATCH_NS (500ull * NSEC_PER_USEC) /* ... or after this */
@@ -210,23 +212,37 @@ void tmem_platform_poll(struct tmem_platform_done *done)
 	stop_moving();
 }
 
+/* kswapd puts hundreds of pages between two gets, so there has to be room for as many. */
+static bool crowded(void)
+{
+	return tmem_shim_staged(tmem_transport.shim) >= tmem_transport_staged_pages() / 4;
+}
+
 void tmem_pump_make_room(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
-	u64 end_ns;
+	u64 now_ns = ktime_get_ns(), moved_ns = now_ns;
 
-	if (!tmem_shim_crowded(transport->shim) || !READ_ONCE(transport->up))
+	if (!crowded() || !READ_ONCE(transport->running) ||
+	    now_ns < READ_ONCE(transport->stalled_ns))
 		return;
-	end_ns = ktime_get_ns() + MAKE_ROOM_MS * NSEC_PER_MSEC;
 	mutex_lock(&transport->pump);
 	transport->counters.throttled++;
 	if (transport->port)
 		tmem_port_quiet(transport->port);
-	while (transport->port && transport->up && tmem_shim_crowded(transport->shim) &&
-	       ktime_get_ns() < end_ns) {
-		if (!move())
-			cpu_relax();
-		cond_resched();
+	while (transport->port && READ_ONCE(transport->running) && crowded()) {
+		now_ns = ktime_get_ns();
+		if (move()) {
+			moved_ns = now_ns;
+			continue;
+		}
+		/* a host that takes nothing shall not make reads slow */
+		if (now_ns - moved_ns > STALLED_MS * NSEC_PER_MSEC) {
+			WRITE_ONCE(transport->stalled_ns, now_ns + STALL_MS * NSEC_PER_MSEC);
+			break;
+		}
+		/* sleeping leaves the processor to the emulator and to the service */
+		usleep_range(50, 200);
 	}
 	stop_moving();
 }

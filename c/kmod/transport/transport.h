@@ -69,11 +69,13 @@ struct tmem_transport {
 	struct task_struct *thread;
 	wait_queue_head_t wake;
 	struct hrtimer batch_ends;
-	bool wanted; /* there is something to do for the pump */
-	bool reopen; /* the stream is to begin anew once nothing of the old is in the device */
-	bool up;     /* the shim has been told that the stream is there */
-	u64 fill_ns; /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
-	u64 due_ns;  /* of the shim's next tick */
+	bool wanted;    /* there is something to do for the pump */
+	bool reopen;    /* the stream is to begin anew once nothing of the old is in the device */
+	bool up;        /* the shim has been told that the stream is there */
+	bool running;   /* there is a session */
+	u64 fill_ns;    /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
+	u64 stalled_ns; /* the host took nothing for a while: no get waits for it until then */
+	u64 due_ns;     /* of the shim's next tick */
 	struct tmem_port *port; /* NULL: no device */
 	struct tmem_transport_counters counters;
 };
@@ -85,6 +87,7 @@ extern struct tmem_transport tmem_transport;
 /* What the parameters say: how long a waiting task moves bytes itself, 0: not at all; what becomes
  * of a load whose page the host has lost. */
 u64 tmem_transport_poll_ns(void);
+unsigned int tmem_transport_staged_pages(void);
 bool tmem_transport_panics(void);
 const char *tmem_transport_device(void);
 bool tmem_transport_attached(void);
@@ -109,8 +112,9 @@ void tmem_pump_leave(void);
 /* Atomic. The same for what nobody waits for. */
 void tmem_pump_leave_later(void);
 
-/* Task. Puts come faster than the host takes them: makes room by moving bytes, for a bounded time,
- * where a task may wait. Called by gets, since who reads is who fills the staging (L). */
+/* Task. Puts come faster than the host takes them: makes room by moving bytes, for as long as the
+ * host takes them, where a task may wait. Called by gets, since who reads is who has pages put (L).
+ */
 void tmem_pump_make_room(void);
 
 /* Atomic; callbacks of the shim. */
