@@ -69,7 +69,8 @@ def _round(arm: Arm, name: str, plan: Plan, *, seed: int, seconds: float, say: "
 
     def do(site: Site) -> None:
         torture(
-            *(site, arm),
+            site,
+            arm,
             seed=seed,
             seconds=seconds / 2,
             mix=mix,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The arms of the torture: on which kernel, with or without tmem, under which failures."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -13,7 +14,7 @@ from tests.vm.torture.run import Run
 from tests.vm.torture.site import GuestBroke, Plan, Site
 
 Say = Callable[[str], None]
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 _LOOK_AGAIN_S = 2.0
 
 
@@ -88,30 +89,33 @@ def torture(
         run.fill()
         run.load.go()
         part = seconds / (len(happens) + 1)
-        _go_on(run, arm, part)
+        _go_on(run, arm, part, say)
         for failure in happens:
             node = random.choice(site.nodes)
             say(f"{failure.__name__.replace('_', ' ')}: {node.name}")
             failure(run, node)
-            if arm.shares:
-                for outside in site.outside_of_pools():
-                    say(f"{outside.name} is out of the shared pool until its next mount")
-                    failures.remount(run, outside)
-            _go_on(run, arm, part)
+            _go_on(run, arm, part, say)
         run.load.pause()
         done = run.summary()
         say(done)
     return done
 
 
-def _go_on(run: Run, arm: Arm, seconds: float) -> None:
+def _go_on(run: Run, arm: Arm, seconds: float, say: Say) -> None:
     """Lets the load run for so long; where nodes share, also until they have got pages of each
-    other since, or DidNotTest."""
+    other since, or DidNotTest. Whoever is out of the pool mounts again."""
     before = run.other_hits()
+    _let_in(run, arm, say)
     run.go_on(seconds)
-    patience = _PATIENCE_S
+    until = time.monotonic() + _PATIENCE_S
     while arm.shares and run.other_hits() <= before:
-        if patience <= 0:
+        if time.monotonic() > until:
             raise DidNotTest(f"no node got a page that another had put: {run.summary()}")
+        _let_in(run, arm, say)
         run.go_on(_LOOK_AGAIN_S)
-        patience -= _LOOK_AGAIN_S
+
+
+def _let_in(run: Run, arm: Arm, say: Say) -> None:
+    for node in run.site.outside_of_pools() if arm.shares else []:
+        say(f"{node.name} is out of the shared pool until its next mount")
+        failures.remount(run, node)
