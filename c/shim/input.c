@@ -127,3 +127,8 @@ void tmem_shim_reopen(struct tmem_shim *shim)
 	if (wanted)
 		shim->callbacks.reopen(shim->callbacks.context);
 }
+
+bool tmem_shim_reopens(const struct tmem_shim *shim)
+{
+	return __atomic_load_n(&shim->reopen_wanted, __ATOMIC_RELAXED);
+}

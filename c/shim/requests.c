@@ -40,6 +40,11 @@ void tmem_shim_request_wait_for_room(struct tmem_shim *shim, struct tmem_shim_re
 	shim->room_last = request;
 }
 
+bool tmem_shim_lacks_room(const struct tmem_shim *shim)
+{
+	return __atomic_load_n(&shim->room_first, __ATOMIC_RELAXED) != NULL;
+}
+
 static void unlink_from(struct tmem_shim_request **list, struct tmem_shim_request *request)
 {
 	while (*list != request)

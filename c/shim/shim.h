@@ -309,6 +309,14 @@ uint64_t tmem_shim_tick(struct tmem_shim *shim);
 /* No echo from now on: for panic and reboot notifiers. Takes no lock. */
 void tmem_shim_silence(struct tmem_shim *shim);
 
+#ifndef TMEM_CDEF
+/* For a transport whose bytes are moved by others, too. Neither takes the lock, so both may be a
+ * moment old; what wake() was called for they say. Whether tmem_shim_tick is to be called since the
+ * stream has to begin anew; whether somebody waits for room, which tmem_shim_sent makes. Atomic. */
+bool tmem_shim_reopens(const struct tmem_shim *shim);
+bool tmem_shim_lacks_room(const struct tmem_shim *shim);
+#endif
+
 /* Ends in order: every operation queued before is sent, then BYE. Ends every wait; nothing can be
  * started afterwards. The pump goes on until tmem_shim_output returns 0, or as long as it likes.
  * The host keeps persistent pages for as long as the boot id comes back. */

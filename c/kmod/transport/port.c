@@ -12,7 +12,7 @@
 
 enum {
 	CONTROL_BYTES = 256, /* of a control message with a port's name */
-	CONTROL_PIECES = 16,
+	CONTROL_PIECES = 32, /* in each direction: what QEMU's queues hold */
 	CONTROL_WAIT_US = 100000,
 	NO_PORT = -1,
 	INPUT_PAGES_A_KICK = 16,
@@ -29,7 +29,9 @@ struct tmem_port {
 	int number;     /* NO_PORT: its name has not come yet */
 	u32 host_open;  /* a bit for each port */
 	bool listening; /* opened at our end */
-	u8 *control;    /* CONTROL_PIECES of CONTROL_BYTES, then one to be sent */
+	u8 *control;    /* CONTROL_PIECES of CONTROL_BYTES */
+	struct virtio_console_control *messages; /* as many, to be sent */
+	u32 messages_free;                       /* a bit for each */
 	u8 *input[TMEM_PORT_INPUT_PAGES];
 	u32 sending;  /* segments in the device */
 	u32 returned; /* pieces of input */
@@ -73,27 +75,40 @@ static int give_input(struct virtqueue *queue, void *piece, u32 bytes)
 
 /* ---- control messages ----------------------------------------------------------------- */
 
-static void send_control(struct tmem_port *port, u32 number, u16 event, u16 value)
+/* One that the device is not reading, or NULL: it does not answer. */
+static struct virtio_console_control *free_message(struct tmem_port *port)
 {
-	struct virtio_console_control *message =
-		(void *)(port->control + CONTROL_PIECES * CONTROL_BYTES);
-	struct virtqueue *queue = control_out(port);
-	struct scatterlist list;
+	struct virtio_console_control *message;
 	unsigned int bytes, waited_us;
 
+	for (waited_us = 0; waited_us < CONTROL_WAIT_US; waited_us++) {
+		while ((message = virtqueue_get_buf(control_out(port), &bytes)))
+			port->messages_free |= BIT(message - port->messages);
+		if (port->messages_free)
+			return &port->messages[__ffs(port->messages_free)];
+		if (virtqueue_is_broken(control_out(port)))
+			break;
+		udelay(1);
+	}
+	return NULL;
+}
+
+static void send_control(struct tmem_port *port, u32 number, u16 event, u16 value)
+{
+	struct virtio_console_control *message = free_message(port);
+	struct virtqueue *queue = control_out(port);
+	struct scatterlist list;
+
+	if (!message)
+		return;
 	message->id = cpu_to_virtio32(port->device, number);
 	message->event = cpu_to_virtio16(port->device, event);
 	message->value = cpu_to_virtio16(port->device, value);
 	sg_init_one(&list, message, sizeof(*message));
 	if (virtqueue_add_outbuf(queue, &list, 1, message, GFP_NOWAIT))
 		return;
+	port->messages_free &= ~BIT(message - port->messages);
 	virtqueue_kick(queue);
-	/* the device answers the notification itself, so this is a moment */
-	for (waited_us = 0; waited_us < CONTROL_WAIT_US; waited_us++) {
-		if (virtqueue_get_buf(queue, &bytes) || virtqueue_is_broken(queue))
-			return;
-		udelay(1);
-	}
 }
 
 static void begin_port(struct tmem_port *port, u32 number)
@@ -129,11 +144,14 @@ static void take_control(struct tmem_port *port, const u8 *untrusted, u32 bytes)
 	case VIRTIO_CONSOLE_PORT_NAME:
 		bytes -= sizeof(*message);
 		/* with or without the zero at its end */
-		if (port->number != NO_PORT || bytes < name_bytes ||
+		if (bytes < name_bytes ||
 		    memcmp(message + 1, TMEM_PORT_NAME, name_bytes) ||
 		    (bytes > name_bytes && untrusted[sizeof(*message) + name_bytes]))
 			break;
-		begin_port(port, number);
+		if (port->number == NO_PORT)
+			begin_port(port, number);
+		else if (port->number == (int)number) /* it was gone for a while */
+			send_control(port, number, VIRTIO_CONSOLE_PORT_OPEN, 1);
 		break;
 	case VIRTIO_CONSOLE_PORT_OPEN:
 		port->host_open &= ~BIT(number);
@@ -193,6 +211,11 @@ int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segme
 void tmem_port_kick(struct tmem_port *port)
 {
 	virtqueue_kick(output_of(port));
+}
+
+void tmem_port_remind(struct tmem_port *port)
+{
+	virtqueue_notify(output_of(port));
 }
 
 u64 tmem_port_sent(struct tmem_port *port, u64 *filler_bytes)
@@ -269,12 +292,18 @@ static void interrupt(struct virtqueue *queue)
 	tmem_pump_wake();
 }
 
+static void control_interrupt(struct virtqueue *queue)
+{
+	tmem_pump_attend();
+}
+
 static void free_port(struct tmem_port *port)
 {
 	u32 i;
 
 	for (i = 0; i < TMEM_PORT_INPUT_PAGES; i++)
 		free_page((unsigned long)port->input[i]);
+	kfree(port->messages);
 	kfree(port->control);
 	kfree(port->queues);
 	kfree(port);
@@ -292,13 +321,16 @@ static struct tmem_port *new_port(struct virtio_device *device)
 	virtio_cread(device, struct virtio_console_config, max_nr_ports, &port->ports);
 	port->ports = clamp_t(u32, port->ports, 1, 31);
 	port->queues = kcalloc(2 * port->ports + 2, sizeof(*port->queues), GFP_KERNEL);
-	port->control = kzalloc((CONTROL_PIECES + 1) * CONTROL_BYTES, GFP_KERNEL);
+	port->control = kcalloc(CONTROL_PIECES, CONTROL_BYTES, GFP_KERNEL);
+	port->messages = kcalloc(CONTROL_PIECES, sizeof(*port->messages), GFP_KERNEL);
+	port->messages_free = U32_MAX;
 	for (i = 0; i < TMEM_PORT_INPUT_PAGES; i++)
 		port->input[i] = (u8 *)__get_free_page(GFP_KERNEL);
 	for (i = 0; i < TMEM_PORT_INPUT_PAGES; i++)
 		if (!port->input[i])
 			break;
-	if (i == TMEM_PORT_INPUT_PAGES && port->queues && port->control)
+	if (i == TMEM_PORT_INPUT_PAGES && port->queues && port->control &&
+	    port->messages)
 		return port;
 	free_port(port);
 	return NULL;
@@ -317,6 +349,7 @@ static int find_queues(struct tmem_port *port)
 			names[i] = i & 1 ? "output" : "input";
 			callbacks[i] = i < 2 || i == 3 ? NULL : interrupt;
 		}
+		callbacks[2] = control_interrupt;
 		/* port 0 can be ours only where there is no other */
 		if (port->ports == 1)
 			callbacks[0] = callbacks[1] = interrupt;
@@ -369,7 +402,7 @@ static int probe(struct virtio_device *device)
 	tmem_transport.port = port;
 	tmem_transport.counters.devices++;
 	mutex_unlock(&tmem_transport.pump);
-	tmem_pump_wake();
+	tmem_pump_attend();
 	return 0;
 refuse:
 	device->config->reset(device);

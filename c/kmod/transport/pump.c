@@ -29,16 +29,29 @@ void tmem_pump_wake(void)
 	wake_up(&tmem_transport.wake);
 }
 
+void tmem_pump_attend(void)
+{
+	WRITE_ONCE(tmem_transport.attend, true);
+	wake_up(&tmem_transport.wake);
+}
+
+static bool is_wanted(void)
+{
+	return READ_ONCE(tmem_transport.wanted) || READ_ONCE(tmem_transport.attend);
+}
+
 /* Noted, for the end of the call: a task that waits moves bytes itself, and what nobody waits for
  * goes in batches. */
 void tmem_pump_shim_wakes(void *context)
 {
+	if (tmem_shim_reopens(tmem_transport.shim))
+		WRITE_ONCE(tmem_transport.attend, true);
 	WRITE_ONCE(tmem_transport.wanted, true);
 }
 
 void tmem_pump_leave(void)
 {
-	if (READ_ONCE(tmem_transport.wanted))
+	if (is_wanted())
 		wake_up(&tmem_transport.wake);
 }
 
@@ -46,9 +59,11 @@ void tmem_pump_leave_later(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
 
-	if (!READ_ONCE(transport->wanted))
+	if (!is_wanted())
 		return;
-	if (tmem_shim_backlog(transport->shim) >= BATCH)
+	/* a timer that runs just now sees what is wanted, or is not queued any more */
+	smp_mb();
+	if (tmem_shim_backlog(transport->shim) >= BATCH || READ_ONCE(transport->attend))
 		wake_up(&transport->wake);
 	else if (!hrtimer_is_queued(&transport->batch_ends))
 		hrtimer_start(&transport->batch_ends, ns_to_ktime(BATCH_NS), HRTIMER_MODE_REL);
@@ -56,6 +71,7 @@ void tmem_pump_leave_later(void)
 
 static enum hrtimer_restart batch_ends(struct hrtimer *timer)
 {
+	smp_mb();
 	tmem_pump_leave();
 	return HRTIMER_NORESTART;
 }
@@ -63,7 +79,7 @@ static enum hrtimer_restart batch_ends(struct hrtimer *timer)
 void tmem_pump_reopen(void *context)
 {
 	WRITE_ONCE(tmem_transport.reopen, true);
-	tmem_pump_wake();
+	tmem_pump_attend();
 }
 
 /* ---- the stream comes and goes -------------------------------------------------------- */
@@ -73,9 +89,12 @@ static void open_stream(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
 
-	if (!READ_ONCE(transport->reopen) || !transport->port || !transport->up ||
-	    tmem_port_sending(transport->port))
+	if (!READ_ONCE(transport->reopen) || !transport->port || !transport->up)
 		return;
+	if (tmem_port_sending(transport->port)) {
+		tmem_port_remind(transport->port);
+		return;
+	}
 	WRITE_ONCE(transport->reopen, false);
 	transport->fill_ns = ktime_get_boottime_ns() + FILL_MS * NSEC_PER_MSEC;
 	tmem_shim_opened(transport->shim);
@@ -160,8 +179,11 @@ static bool move(void)
 	WRITE_ONCE(tmem_transport.wanted, false);
 	smp_mb();
 	moved = receive(port);
-	if (tmem_transport.up)
-		moved |= send(port);
+	if (tmem_transport.up && send(port)) {
+		/* until the shim says that it has no more, it wakes nobody for what comes */
+		WRITE_ONCE(tmem_transport.wanted, true);
+		moved = true;
+	}
 	return moved;
 }
 
@@ -175,7 +197,8 @@ static void listen(void)
 
 	if (!port)
 		return;
-	output_too = READ_ONCE(tmem_transport.reopen) || !tmem_port_room(port);
+	output_too = READ_ONCE(tmem_transport.reopen) || !tmem_port_room(port) ||
+		     tmem_shim_lacks_room(tmem_transport.shim);
 	if (!tmem_port_listen(port, output_too))
 		WRITE_ONCE(tmem_transport.wanted, true);
 }
@@ -272,6 +295,8 @@ static u64 turn(void)
 	unsigned int rounds = 0;
 
 	transport->counters.turns++;
+	WRITE_ONCE(transport->attend, false);
+	smp_mb();
 	if (transport->port) {
 		bool open = tmem_port_control(transport->port);
 
@@ -311,7 +336,7 @@ static int run(void *unused)
 		if (due_ns > now_ns)
 			wait_event_idle_timeout(
 				transport->wake,
-				READ_ONCE(transport->wanted) || kthread_should_stop(),
+				is_wanted() || kthread_should_stop(),
 				nsecs_to_jiffies(min_t(u64, due_ns - now_ns, REST_MAX_NS)) + 1);
 	}
 	return 0;
@@ -338,7 +363,7 @@ void tmem_pump_stop(void)
 
 	tmem_shim_end(transport->shim);
 	for (waited_ms = 0; waited_ms < BYE_MS; waited_ms += 10) {
-		tmem_pump_wake();
+		tmem_pump_attend();
 		tmem_shim_info(transport->shim, &info);
 		if (info.state == TMEM_SHIM_ENDED || info.state == TMEM_SHIM_CLOSED)
 			break;

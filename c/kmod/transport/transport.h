@@ -69,7 +69,8 @@ struct tmem_transport {
 	struct task_struct *thread;
 	wait_queue_head_t wake;
 	struct hrtimer batch_ends;
-	bool wanted;    /* there is something to do for the pump */
+	bool wanted;    /* there are bytes to move; whoever moves some clears it */
+	bool attend;    /* there is something that only the thread does */
 	bool reopen;    /* the stream is to begin anew once nothing of the old is in the device */
 	bool up;        /* the shim has been told that the stream is there */
 	bool running;   /* there is a session */
@@ -105,8 +106,11 @@ int tmem_pump_start(void);
 /* Ends the session in order (BYE), as far as the host takes it, and the thread. */
 void tmem_pump_stop(void);
 
-/* Atomic. The pump has something to do. */
+/* Atomic. There are bytes to move. */
 void tmem_pump_wake(void);
+/* Atomic. The thread has something to do that nobody else does: control messages, a stream that is
+ * to begin anew. */
+void tmem_pump_attend(void);
 /* The end of every call of the backend: what the call left for the pump is told to it. */
 void tmem_pump_leave(void);
 /* Atomic. The same for what nobody waits for. */
@@ -140,6 +144,9 @@ u32 tmem_port_room(struct tmem_port *port);
  * broken. */
 int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segment, bool filler);
 void tmem_port_kick(struct tmem_port *port);
+/* The same where nothing was added. A device that stopped in the middle of a segment when its host
+ * side went looks at it again only when it is told. */
+void tmem_port_remind(struct tmem_port *port);
 /* The bytes that have come back since the last call; @filler_bytes of them were not the shim's. */
 u64 tmem_port_sent(struct tmem_port *port, u64 *filler_bytes);
 /* Whether anything sent has not come back. */
