@@ -93,6 +93,14 @@ int tmem_backend_unregister(const struct tmem_backend *backend, uint64_t *pages)
  * of every session with the host. Atomic. */
 void tmem_backend_boot_id(uint8_t *id);
 
+/*
+ * The newest token whose echo the host has confirmed to a backend (R-a), kept from one that is
+ * unloaded to the next: with one that is young enough the host lets the mounts join shared pools
+ * again. 0: none, or there is a mount that stays out, which no other token may bring back. Task.
+ */
+void tmem_backend_keep_token(uint64_t token);
+uint64_t tmem_backend_kept_token(void);
+
 struct dentry;
 
 /* /sys/kernel/debug/tmem, for a folder of the backend's own. */

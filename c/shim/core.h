@@ -36,6 +36,7 @@ enum {
 	TMEM_OWN_OBJECTS = 1024, /* of shared pools, with own puts since their last flush */
 	TMEM_OWN_FILTER_BITS = 1 << 16,
 	TMEM_EVENTS_MAX = 8,
+	TMEM_OUTCASTS = 16,
 	TMEM_NO_HOST_POOL = 0xffffffff,
 };
 
@@ -196,6 +197,10 @@ struct tmem_shim {
 	bool pools_unknown; /* the host may have a pool we know nothing of: ask (POOLS) */
 	bool pools_asked;
 	uint64_t pools_after;
+	/* of mounts that stay out and have no pool just now (R-a); more than fit: all do */
+	uint8_t outcasts[TMEM_OUTCASTS][TMEM_UUID_BYTES];
+	uint32_t outcast_count;
+	bool all_outcast;
 
 	/* landing, runs, summaries, own puts */
 	struct tmem_landed *landed;

@@ -70,11 +70,55 @@ static int make(struct tmem_shim *shim, uint32_t flags, const uint8_t *uuid)
 	return (int)pool->id;
 }
 
+/* ---- who stays out -------------------------------------------------------------------- */
+
+static uint8_t *outcast(struct tmem_shim *shim, const uint8_t *uuid)
+{
+	for (uint32_t i = 0; i < shim->outcast_count; i++)
+		if (!memcmp(shim->outcasts[i], uuid, TMEM_UUID_BYTES))
+			return shim->outcasts[i];
+	return NULL;
+}
+
+/* A mount that stays out loses its pool, by recovery or since the backend is detached. It may live
+ * on, and what it asks for next is no new mount's (R-a). */
+static void remember_outcast(struct tmem_shim *shim, const struct tmem_shim_pool *pool)
+{
+	if (outcast(shim, pool->uuid))
+		return;
+	if (shim->outcast_count == TMEM_OUTCASTS)
+		shim->all_outcast = true;
+	else
+		memcpy(shim->outcasts[shim->outcast_count++], pool->uuid, TMEM_UUID_BYTES);
+}
+
+static void forget_outcast(struct tmem_shim *shim, const uint8_t *uuid)
+{
+	uint8_t *found = outcast(shim, uuid);
+
+	if (found)
+		memcpy(found, shim->outcasts[--shim->outcast_count], TMEM_UUID_BYTES);
+}
+
+bool tmem_shim_stays_out(struct tmem_shim *shim)
+{
+	unsigned long irq = tmem_shim_lock(shim);
+	bool any = shim->outcast_count || shim->all_outcast;
+
+	for (uint32_t i = 0; i < shim->config.pools; i++)
+		any |= shim->pools[i].id != TMEM_NO_HOST_POOL &&
+		       shim->pools[i].state == TMEM_SHIM_POOL_STAYS_OUT;
+	tmem_shim_unlock(shim, irq);
+	return any;
+}
+
 int tmem_shim_new_pool(struct tmem_shim *shim, uint32_t flags, const uint8_t *uuid)
 {
 	unsigned long irq = tmem_shim_lock(shim);
 	int id = make(shim, flags, uuid);
 
+	if (id >= 0 && flags & TMEM_POOL_SHARED)
+		forget_outcast(shim, uuid);
 	tmem_shim_advance(shim);
 	tmem_shim_unlock(shim, irq);
 	return id;
@@ -85,8 +129,13 @@ int tmem_shim_rejoin_pool(struct tmem_shim *shim, const uint8_t *uuid)
 	unsigned long irq = tmem_shim_lock(shim);
 	int id = make(shim, TMEM_POOL_SHARED, uuid);
 
-	if (id >= 0)
-		tmem_pool_find(shim, (uint32_t)id)->was_member = true;
+	if (id >= 0) {
+		struct tmem_shim_pool *pool = tmem_pool_find(shim, (uint32_t)id);
+
+		pool->was_member = true;
+		if (shim->all_outcast || outcast(shim, uuid))
+			pool->state = TMEM_SHIM_POOL_STAYS_OUT;
+	}
 	tmem_shim_advance(shim);
 	tmem_shim_unlock(shim, irq);
 	return id;
@@ -259,6 +308,8 @@ int tmem_pool_destroy_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 
 	if (before == TMEM_SHIM_POOL_LEAVING)
 		return TMEM_ENODEV;
+	if (before == TMEM_SHIM_POOL_STAYS_OUT)
+		remember_outcast(shim, pool);
 	tmem_landing_drop_pool(shim, pool);
 	tmem_owed_forget(shim, pool);
 	tmem_shim_request_finish_waiters(shim, pool->id, TMEM_OP_NEW_POOL, TMEM_ENODEV);

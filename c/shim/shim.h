@@ -378,7 +378,15 @@ struct tmem_shim_saved {
  * The shim must not send anything afterwards (do not call tmem_shim_end: that ends the session). */
 int tmem_shim_save(struct tmem_shim *shim, struct tmem_shim_saved *ret);
 
-/* Before the first tmem_shim_opened. */
+#ifndef TMEM_CDEF
+/* Whether a mount of a shared pool stays out (R-a), with a pool or, for the moment, without. Then
+ * `confirmed` must not be handed to another shim, since there it would bring the mount back.
+ * Atomic. */
+bool tmem_shim_stays_out(struct tmem_shim *shim);
+#endif
+
+/* Before the first tmem_shim_opened. Of a session that has ended `confirmed` alone is of use: it
+ * proves to the host that this guest was alive then (R-a). */
 void tmem_shim_restore(struct tmem_shim *shim, const struct tmem_shim_saved *saved);
 
 /* A pool of the saved session, as tmem_shim_pool_info of its last owner had it (READY). Returns its

@@ -4,6 +4,7 @@
  * that the host did not know confirms nothing.
  */
 #include "check.h"
+#include "core.h"
 #include "sim.h"
 
 enum { STEP_MS = 300 };
@@ -95,6 +96,49 @@ static void a_member_asks_for_its_next_tick_in_time(void)
 	sim_stop(&sim);
 }
 
+static void leave_pool(void)
+{
+	struct tmem_shim_request request = {.op = TMEM_OP_DESTROY_POOL,
+					    .pool = (uint32_t)tmem_shim_pool_next(shim, -1)};
+
+	CHECK_EQ(tmem_shim_start(shim, &request), TMEM_SHIM_PENDING);
+	sim_settle(&sim, 0);
+	CHECK_EQ(tmem_shim_finished(shim, &request), TMEM_DONE);
+}
+
+/* A module that is unloaded and loaded again: what the old shim left is its age. */
+static void a_young_token_lets_the_next_shim_in(void)
+{
+	for (int late = 0; late < 2; late++) {
+		struct tmem_shim_saved saved = {0};
+		struct tmem_shim_callbacks callbacks;
+		struct tmem_shim_pool_info pool;
+		struct tmem_shim_config config;
+		int id;
+
+		start();
+		echo();
+		echo();
+		saved.confirmed = info().confirmed;
+		CHECK(saved.confirmed != 0);
+		leave_pool();
+		tmem_shim_end(shim);
+		sim_settle(&sim, 0);
+		config = shim->config;
+		callbacks = shim->callbacks;
+		tmem_shim_destroy(shim);
+		sim.now_ns += late ? sim.expel_ms * 1000000ull : 0;
+		shim = tmem_shim_init(sim.clients[0].memory, &config, &callbacks);
+		tmem_shim_restore(shim, &saved);
+		id = tmem_shim_rejoin_pool(shim, uuid);
+		sim_connect(&sim, 0);
+		sim_settle(&sim, 0);
+		CHECK_EQ(tmem_shim_pool_info(shim, (uint32_t)id, &pool), 0);
+		CHECK_EQ(pool.state, late ? TMEM_SHIM_POOL_STAYS_OUT : TMEM_SHIM_POOL_READY);
+		sim_stop(&sim);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -102,6 +146,7 @@ int main(int argc, char **argv)
 		{"what_the_host_does_not_know_is_not", what_the_host_does_not_know_is_not},
 		{"a_member_asks_for_its_next_tick_in_time",
 		 a_member_asks_for_its_next_tick_in_time},
+		{"a_young_token_lets_the_next_shim_in", a_young_token_lets_the_next_shim_in},
 	};
 
 	return RUN_TESTS(tests, argc, argv);

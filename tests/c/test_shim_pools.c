@@ -284,6 +284,39 @@ static void an_expelled_mount_stays_out(void)
 	stop();
 }
 
+/* Recovery leaves a pool and joins it anew; a backend is detached and attached. Neither is a mount.
+ */
+static void who_stays_out_is_not_let_in_under_another_id(void)
+{
+	uint32_t pool;
+
+	start();
+	pool = new_pool(TMEM_POOL_SHARED);
+	sim_connect(&sim, 0);
+	sim_settle(&sim, 0);
+	sim_expel(&sim, 0, TMEM_ETIMEDOUT);
+	while (sim_answer(&sim, 0))
+		;
+	CHECK(!tmem_shim_stays_out(shim));
+	sim_connect(&sim, 0);
+	sim_settle(&sim, 0);
+	CHECK(tmem_shim_stays_out(shim));
+	/* the host has no reason to keep anybody out of this session */
+	sim_break(&sim, 0, true);
+	sim_connect(&sim, 0);
+	CHECK_EQ(tmem_shim_destroy_pool(shim, pool), TMEM_DONE);
+	CHECK(tmem_shim_stays_out(shim));
+	pool = (uint32_t)tmem_shim_rejoin_pool(shim, uuid);
+	sim_settle(&sim, 0);
+	CHECK_EQ(state_of(pool), TMEM_SHIM_POOL_STAYS_OUT);
+	CHECK_EQ(tmem_shim_destroy_pool(shim, pool), TMEM_DONE);
+	pool = new_pool(TMEM_POOL_SHARED);
+	sim_settle(&sim, 0);
+	CHECK_EQ(state_of(pool), TMEM_SHIM_POOL_READY);
+	CHECK(!tmem_shim_stays_out(shim));
+	stop();
+}
+
 /* Two objects: the one flush's giving up says nothing of the other's page. */
 static void every_flush_waits_its_own_time(void)
 {
@@ -360,6 +393,8 @@ int main(int argc, char **argv)
 		{"a_new_epoch_makes_new_pools", a_new_epoch_makes_new_pools},
 		{"lost_pages_are_told", lost_pages_are_told},
 		{"an_expelled_mount_stays_out", an_expelled_mount_stays_out},
+		{"who_stays_out_is_not_let_in_under_another_id",
+		 who_stays_out_is_not_let_in_under_another_id},
 		{"every_flush_waits_its_own_time", every_flush_waits_its_own_time},
 		{"a_session_is_handed_on", a_session_is_handed_on},
 	};

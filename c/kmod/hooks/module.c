@@ -70,6 +70,21 @@ void tmem_backend_boot_id(uint8_t *id)
 }
 EXPORT_SYMBOL_GPL(tmem_backend_boot_id);
 
+/* Written and read while a backend is loaded or unloaded: by one at a time. */
+static uint64_t token;
+
+void tmem_backend_keep_token(uint64_t newest)
+{
+	token = newest;
+}
+EXPORT_SYMBOL_GPL(tmem_backend_keep_token);
+
+uint64_t tmem_backend_kept_token(void)
+{
+	return token;
+}
+EXPORT_SYMBOL_GPL(tmem_backend_kept_token);
+
 static int __init tmem_hooks_init(void)
 {
 	int result;

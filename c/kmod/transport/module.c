@@ -36,13 +36,17 @@ static unsigned int pools = 64;
 module_param(pools, uint, 0444);
 MODULE_PARM_DESC(pools, "mounts with a pool at a time, and one for swap");
 
+enum { POLL_MAX_US = 10000 };
+
 static unsigned int poll_us = 300;
 module_param(poll_us, uint, 0644);
-MODULE_PARM_DESC(poll_us, "how long a task that waits moves bytes itself, in microseconds");
+MODULE_PARM_DESC(poll_us,
+		 "how long a task that waits moves bytes itself, in microseconds, at most 10000");
 
 u64 tmem_transport_poll_ns(void)
 {
-	return (u64)READ_ONCE(poll_us) * NSEC_PER_USEC;
+	/* it is spun, with the pump held */
+	return (u64)min_t(unsigned int, READ_ONCE(poll_us), POLL_MAX_US) * NSEC_PER_USEC;
 }
 
 unsigned int tmem_transport_staged_pages(void)
@@ -63,6 +67,7 @@ const char *tmem_transport_device(void)
 /* ---- attached: reads Y or N; N detaches, Y attaches again ------------------------------ */
 
 static bool attached;
+static bool loaded;
 
 bool tmem_transport_attached(void)
 {
@@ -80,10 +85,16 @@ static int attach(void)
 	return code;
 }
 
+static bool mounts_stay_out;
+
 static int detach(void)
 {
 	uint64_t pages = 0;
-	int code = tmem_backend_unregister(&tmem_transport_backend, &pages);
+	int code;
+
+	/* of pools that are gone nobody can tell */
+	mounts_stay_out = tmem_shim_stays_out(tmem_transport.shim);
+	code = tmem_backend_unregister(&tmem_transport_backend, &pages);
 
 	if (!code)
 		attached = false;
@@ -99,9 +110,11 @@ static int set_attached(const char *value, const struct kernel_param *parameter)
 	bool wanted;
 	int code = kstrtobool(value, &wanted);
 
-	/* while the module is being loaded there is nothing to attach yet */
-	if (code || !tmem_transport.shim)
-		return code ?: -EINVAL;
+	if (code)
+		return code;
+	/* whoever loads the module attaches it */
+	if (!READ_ONCE(loaded))
+		return -EINVAL;
 	if (wanted == attached)
 		return 0;
 	return wanted ? attach() : detach();
@@ -126,6 +139,8 @@ static int make_shim(void)
 		.lost = tmem_notify_lost,
 		.event = tmem_notify_event,
 	};
+	/* of the session before this module was unloaded there is left what proves its age (R-a) */
+	const struct tmem_shim_saved before = {.confirmed = tmem_backend_kept_token()};
 	struct tmem_shim_config config = {
 		.queue_entries = queue_entries,
 		.staged_pages = staged_pages,
@@ -143,9 +158,14 @@ static int make_shim(void)
 		return -EINVAL;
 	}
 	/* the device reads staged pages where they are, many at a time: in a row in memory (V4) */
-	memory = alloc_pages_exact(transport->shim_bytes, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
-	if (!memory)
+	memory = alloc_pages_exact(transport->shim_bytes,
+				   GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	if (!memory) {
+		pr_err("tmem: there are no %zu bytes in a row; fewer staged_pages or "
+		       "queue_entries need less\n",
+		       transport->shim_bytes);
 		return -ENOMEM;
+	}
 	/* not among the module's own data, which is mapped page by page (V4) */
 	transport->filler = kzalloc(TMEM_WIRE_MESSAGE_MAX, GFP_KERNEL);
 	if (!transport->filler) {
@@ -153,6 +173,7 @@ static int make_shim(void)
 		return -ENOMEM;
 	}
 	transport->shim = tmem_shim_init(memory, &config, &callbacks);
+	tmem_shim_restore(transport->shim, &before);
 	return 0;
 }
 
@@ -203,6 +224,7 @@ static int __init load(void)
 	if (code)
 		goto not_attached;
 	tmem_debug_register();
+	WRITE_ONCE(loaded, true);
 	return 0;
 not_attached:
 	tmem_port_unregister();
@@ -218,9 +240,13 @@ no_thread:
 /* Only once detached: hooks holds this module until then. */
 static void __exit unload(void)
 {
+	struct tmem_shim_info info;
+
 	tmem_debug_unregister();
 	tmem_pump_stop();
 	tmem_port_unregister();
+	tmem_shim_info(tmem_transport.shim, &info);
+	tmem_backend_keep_token(mounts_stay_out ? 0 : info.confirmed);
 	tmem_notify_unregister();
 	free_shim();
 }

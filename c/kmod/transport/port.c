@@ -26,10 +26,10 @@ struct tmem_port {
 	struct virtio_device *device;
 	struct virtqueue **queues;
 	u32 ports;
-	int number;     /* NO_PORT: its name has not come yet */
-	u32 host_open;  /* a bit for each port */
-	bool listening; /* opened at our end */
-	u8 *control;    /* CONTROL_PIECES of CONTROL_BYTES */
+	int number;                              /* NO_PORT: its name has not come yet */
+	u32 host_open;                           /* a bit for each port */
+	bool listening;                          /* opened at our end */
+	u8 *control;                             /* CONTROL_PIECES of CONTROL_BYTES */
 	struct virtio_console_control *messages; /* as many, to be sent */
 	u32 messages_free;                       /* a bit for each */
 	u8 *input[TMEM_PORT_INPUT_PAGES];
@@ -144,8 +144,7 @@ static void take_control(struct tmem_port *port, const u8 *untrusted, u32 bytes)
 	case VIRTIO_CONSOLE_PORT_NAME:
 		bytes -= sizeof(*message);
 		/* with or without the zero at its end */
-		if (bytes < name_bytes ||
-		    memcmp(message + 1, TMEM_PORT_NAME, name_bytes) ||
+		if (bytes < name_bytes || memcmp(message + 1, TMEM_PORT_NAME, name_bytes) ||
 		    (bytes > name_bytes && untrusted[sizeof(*message) + name_bytes]))
 			break;
 		if (port->number == NO_PORT)
@@ -329,8 +328,7 @@ static struct tmem_port *new_port(struct virtio_device *device)
 	for (i = 0; i < TMEM_PORT_INPUT_PAGES; i++)
 		if (!port->input[i])
 			break;
-	if (i == TMEM_PORT_INPUT_PAGES && port->queues && port->control &&
-	    port->messages)
+	if (i == TMEM_PORT_INPUT_PAGES && port->queues && port->control && port->messages)
 		return port;
 	free_port(port);
 	return NULL;

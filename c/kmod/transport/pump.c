@@ -335,8 +335,7 @@ static int run(void *unused)
 		cond_resched();
 		if (due_ns > now_ns)
 			wait_event_idle_timeout(
-				transport->wake,
-				is_wanted() || kthread_should_stop(),
+				transport->wake, is_wanted() || kthread_should_stop(),
 				nsecs_to_jiffies(min_t(u64, due_ns - now_ns, REST_MAX_NS)) + 1);
 	}
 	return 0;
