@@ -253,7 +253,9 @@ void tmem_pump_make_room(void)
 	transport->counters.throttled++;
 	if (transport->port)
 		tmem_port_quiet(transport->port);
-	while (transport->port && READ_ONCE(transport->running) && crowded()) {
+	/* not beyond the thread's next tick: echoes are due however fast puts come (R) */
+	while (transport->port && READ_ONCE(transport->running) && crowded() &&
+	       !READ_ONCE(transport->attend) && ktime_get_boottime_ns() < transport->due_ns) {
 		now_ns = ktime_get_ns();
 		if (move()) {
 			moved_ns = now_ns;
