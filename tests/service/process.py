@@ -32,7 +32,10 @@ class ServiceProcess:
         budget: str = "32MiB",
         server: str = "lease = '200ms'\nexpel = '2s'\n",
     ) -> None:
-        """What it reads at its next start."""
+        """What it reads at its next start. It looks at no pressure unless `more` says so: what the
+        host does meanwhile is not to show."""
+        if "[pressure]" not in more:
+            more = f"[pressure]\nenabled = false\n{more}"
         places = self.places_in(self.folder, socket=self.socket, budget=budget)
         text = f"{places}[server]\nworkers = 1\n{server}{more}"
         self.config.write_text(text, encoding="utf-8")

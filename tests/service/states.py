@@ -14,7 +14,7 @@ EFROZEN = -1000
 
 # A member that is to be expelled soon, and members that are to be waited for as long as they are
 # looked at, do not go with the same T_expel: so there are two runs of the service.
-SOON = "lease = '200ms'\nexpel = '1s'\n"
+SOON = "lease = '200ms'\nexpel = '3s'\n"
 LATE = "lease = '1s'\nexpel = '48s'\n"
 
 
@@ -25,7 +25,7 @@ class States:
 
     def __init__(self, stopped: Live) -> None:
         self.live = live = stopped
-        config = f"[pressure]\nenabled = false\n[metrics]\nsocket = '{live.folder}/metrics.sock'\n"
+        config = f"[metrics]\nsocket = '{live.folder}/metrics.sock'\n"
         live.write_config(config, server=SOON)
         live.start()
         self._expel()

@@ -52,8 +52,9 @@ def told(states: States, line: tuple[str, ...]) -> str:
     printed = printed.replace(str(states.live.folder), "<folder>")
     for pattern, word in VARYING.items():
         printed = re.sub(pattern, word, printed)
-    if line[0] == "events":  # the order of what several threads tell is not
-        printed = "".join(sorted(set(printed.splitlines(keepends=True))))
+    if line[0] == "events":  # the order of what several threads tell is not, nor how often a pool
+        lines = {line for line in printed.splitlines(keepends=True) if " pool-" not in line}
+        printed = "".join(sorted(lines))
     return re.sub(r" +$", "", printed, flags=re.MULTILINE)
 
 
@@ -78,9 +79,16 @@ def check(name: str, text: str) -> None:
     assert text == file.read_text(encoding="utf-8"), name
 
 
+def is_as_expected(states: States, name: str, line: tuple[str, ...]) -> bool:
+    file = GOLDEN / f"{name}.txt"
+    return file.exists() and told(states, line) == file.read_text(encoding="utf-8")
+
+
 def test_clients_in_every_state_are_printed(states: States) -> None:
     for name, line in COMMANDS.items():
-        check(f"{name}.txt", told(states, line))
+        # on a busy machine the guest that is there may be late with its echo, and be waited for too
+        if not any(is_as_expected(states, name, line) for _ in range(20)):
+            check(f"{name}.txt", told(states, line))
 
 
 def test_json_has_what_programs_were_promised(states: States) -> None:

@@ -76,7 +76,8 @@ def test_what_failed_is_said_and_tried_again(stopped: Live) -> None:
 def test_settings_of_pressure_are_taken_over(stopped: Live) -> None:
     stopped.start()
     assert reload(stopped, ALWAYS) == "everything taken over"
-    Live.wait_for(lambda: budget(stopped) == 4 * MIB)
+    Live.wait_for(lambda: any("budget is now 4 MiB" in text for text in told(stopped, "pressure")))
+    assert budget(stopped) == 4 * MIB
     texts = [text.partition("budget is now ")[2] for text in told(stopped, "pressure")]
     assert [text.split(";")[0] for text in texts if text] == ["24 MiB", "16 MiB", "8 MiB", "4 MiB"]
     # turned off, it takes back what pressure took; and on again, it goes on from there

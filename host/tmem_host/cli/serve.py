@@ -13,6 +13,7 @@ from tmem_host.control.paths import user_run_directory
 from tmem_host.service.config import Config, load
 
 SYSTEM_CONFIG = Path("/etc/tmem/tmem.toml")
+_ERROR_OUTPUT = 2  # as systemd hands it over
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,7 +77,7 @@ def start_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         _JournalFormatter("%(name)s: %(message)s")
-        if _is_journal(sys.stderr.fileno())
+        if _is_journal(_ERROR_OUTPUT)
         else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     root = logging.getLogger("tmem")

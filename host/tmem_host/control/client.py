@@ -95,7 +95,11 @@ class Connection:
             try:
                 data = self._socket.recv(65536)
                 self._received += self._decoder.feed(data)
-            except (OSError, BadMessage) as error:
+            except OSError as error:
+                raise ControlError(
+                    f"the service at {self.path} has gone: {error.strerror}"
+                ) from None
+            except BadMessage as error:
                 raise ControlError(
                     f"the service at {self.path} is not understood: {error}"
                 ) from None
