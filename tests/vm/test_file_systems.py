@@ -45,7 +45,12 @@ def _puts_and_gets(guest: Guest, make: str, options: str) -> tuple[int, int]:
 
 
 def test_what_is_put_and_what_is_asked_for(make_vm: MakeVm) -> None:
-    [guest] = make_vm(modules=("tmem_hooks",), disks=(Disk(name="disk", size_bytes=256 << 20),))
+    # so much memory that nothing is dropped but what is told to
+    [guest] = make_vm(
+        memory_mib=512,
+        modules=("tmem_hooks",),
+        disks=(Disk(name="disk", size_bytes=256 << 20),),
+    )
     read = 2 * PAGES
     puts, gets = _puts_and_gets(guest, "mkfs.ext4 -q -F -b 4096", "")
     assert puts == read

@@ -69,7 +69,7 @@ def test_who_may_attach_it_and_when(make_vm: MakeVm) -> None:
     guest.shell("sleep 1000 <>/dev/virtio-ports/org.kvmtmem.kernel.0 >/dev/null 2>&1 &")
     said = _fails(guest, "tmem-guest", "kernel", "attach")
     assert said.startswith(f"the port {KERNEL_PORT} is in use: ")
-    guest.run("pkill", "sleep")
+    guest.shell("pkill -x sleep; while pgrep -x sleep; do :; done")
     guest.run("tmem-guest", "kernel", "attach")
     nobody = ("setpriv", "--reuid=65534", "tmem-guest", "kernel", "counters")
     assert _fails(guest, *nobody).startswith("only root may read /sys/kernel/debug/tmem/")
