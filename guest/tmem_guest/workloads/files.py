@@ -16,6 +16,7 @@ from tmem_guest.workloads.errors import WorkloadError, WrongBytes
 PATTERNS: Final = ("sequential", "random")
 # More are opened and closed for each record.
 _OPEN_MAX: Final = 512
+_PART_BYTES: Final = 64 << 10
 _PAUSE_S: Final = 0.002
 
 
@@ -77,10 +78,10 @@ def read(wanted: Manifest, root: str, *, pattern: str, seed: int, passes: int) -
 
 
 def drop(wanted: Manifest, root: str) -> Figures:
-    """Has the kernel drop what it has cached of every record, one after the other, as it would if
-    it needed the memory; the records stay as they are on disk. WorkloadError.
+    """Has the kernel drop what it has cached of the files, one part after the other, as it would if
+    it needed the memory; they stay as they are on disk. WorkloadError.
 
-    Somebody who needs memory needs it little by little, hence a pause after each.
+    Somebody who needs memory needs it little by little, hence a pause after each part.
     """
     dropped_bytes = records = 0
     for file in wanted.files:
@@ -89,14 +90,14 @@ def drop(wanted: Manifest, root: str) -> Figures:
         except OSError as error:
             raise WorkloadError(f"cannot open {file.path}: {error.strerror}") from error
         try:
-            for offset in range(0, file.size_bytes, wanted.record_bytes):
-                length = min(wanted.record_bytes, file.size_bytes - offset)
+            for offset in range(0, file.size_bytes, _PART_BYTES):
+                length = min(_PART_BYTES, file.size_bytes - offset)
                 os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
                 time.sleep(_PAUSE_S)
                 dropped_bytes += length
-                records += 1
         finally:
             os.close(descriptor)
+        records += len(file.records)
     return Figures(dropped_bytes, records)
 
 
