@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Experiments as a user runs them: a command, real guests, a result; and nothing left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from tests.provision.vm.skips import needs_libvirt, needs_qemu
 from tmem_host.experiment.records import FILE_NAME, Result, Run, read
 from tmem_host.provision.image import Image
+from tmem_host.provision.paths import cache_directory
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -95,20 +97,36 @@ def folder(tmp_path: Path, image: Image) -> Iterator[Path]:
     needs_libvirt()
     needs_qemu()
     assert image.path.exists()
+    before = _places()
     yield tmp_path
-    left = [*Path("/var/tmp").glob("tmem-x-*"), *Path("/dev/shm").glob("tmem-x-*"), *_qemus()]
+    left = _places() - before
     assert not left
 
 
-def _qemus() -> list[int]:
-    """Processes of QEMU whose VMs are an experiment's."""
+def _places() -> set[Path]:
+    """What experiments have on disk and in memory."""
+    return {
+        path
+        for parent in ("/var/tmp", "/dev/shm")
+        for path in Path(parent).glob("tmem-x-*")
+        if path.is_dir()
+    }
+
+
+def _state() -> Path:
+    """Where the experiment that runs has its VMs."""
+    return Path(json.loads((cache_directory() / "experiment.lock").read_text())["state"])
+
+
+def _qemus(state: Path) -> list[int]:
+    """Processes of QEMU whose VMs are below that folder."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes()
         except OSError:
             continue
-        if b"qemu" in words and b"/var/tmp/tmem-x-" in words:
+        if b"qemu" in words and os.fsencode(state) in words:
             found.append(int(path.parent.name))
     return found
 
@@ -177,7 +195,7 @@ def test_memory(folder: Path) -> None:
 def test_a_guest_dies(folder: Path) -> None:
     running = Running(folder, READ)
     running.wait_for("cold ...")
-    os.kill(_qemus()[0], signal.SIGKILL)
+    os.kill(_qemus(_state())[0], signal.SIGKILL)
     assert running.wait() == 1
     said = running.text()
     assert "Traceback" not in said
@@ -211,11 +229,13 @@ def test_it_is_killed_and_the_next_one_cleans_up(folder: Path) -> None:
     assert second.wait() == 1
     assert "another experiment runs, in process" in second.text()
     assert not (second.output / FILE_NAME).exists()
-    while not _qemus():
+    state = _state()
+    while not _qemus(state):
         time.sleep(0.1)
     killed.send(signal.SIGKILL)
     killed.wait()
     assert killed.result().end is None
+    assert _qemus(state)
     third = folder / "third"
     third.mkdir()
     next_one = Running(third, READ, "--memory", "1TiB")
@@ -224,3 +244,4 @@ def test_it_is_killed_and_the_next_one_cleans_up(folder: Path) -> None:
     assert said[0] == "removing what a killed experiment left"
     assert said[1].startswith("tmem: no memory: 2 guests and the arena may need ")
     assert len(said) == 2
+    assert not _qemus(state)
