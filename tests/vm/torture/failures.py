@@ -22,9 +22,14 @@ _OPTIONS = ("relatime", "noatime")
 
 def remount(run: Run, node: Node) -> None:
     """Umount and mount, with the other atime option."""
+    mount_again(run, node, away_s=5)
+
+
+def mount_again(run: Run, node: Node, away_s: float = 0) -> None:
+    """The same, after so long."""
     run.load.pause(node)
     run.site.umount(node)
-    run.go_on(5)
+    run.go_on(away_s)
     run.turns += 1
     run.site.mount(node, _OPTIONS[run.turns % 2])
     run.load.go(node)

@@ -3,6 +3,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -116,6 +117,10 @@ def _go_on(run: Run, arm: Arm, seconds: float, say: Say) -> None:
 
 
 def _let_in(run: Run, arm: Arm, say: Say) -> None:
-    for node in run.site.outside_of_pools() if arm.shares else []:
-        say(f"{node.name} is out of the shared pool until its next mount")
-        failures.remount(run, node)
+    outside = run.site.outside_of_pools() if arm.shares else []
+    if not outside:
+        return
+    names = " and ".join(node.name for node in outside)
+    say(f"out of the shared pool until the next mount: {names}")
+    with ThreadPoolExecutor(len(outside)) as pool:
+        list(pool.map(lambda node: failures.mount_again(run, node), outside))
