@@ -154,6 +154,8 @@ void tmem_areas_pay(struct tmem_shim *shim)
 	for (uint32_t type = 0; type < TMEM_SWAP_AREAS; type++) {
 		struct tmem_area *area = &shim->areas[type];
 
+		if (!area->owed_pages && !area->owed_objects)
+			continue;
 		for (; left && area->owed_objects && tmem_queue_room(shim, false, false); left--)
 			pay_object(shim, type);
 		for (; left && area->owed_pages && tmem_queue_room(shim, false, false); left--)

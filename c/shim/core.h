@@ -189,6 +189,9 @@ struct tmem_shim {
 	/* pools */
 	struct tmem_shim_pool *pools;
 	uint32_t next_pool_id;
+	uint32_t
+		*used_pools; /* their numbers, in no order: calls go through those, not the table */
+	uint32_t used_count;
 	uint32_t swap_pool; /* number; config.pools: none */
 	struct tmem_area areas[TMEM_SWAP_AREAS];
 	uint64_t owed_pages; /* of all areas */

@@ -99,13 +99,36 @@ int tmem_shim_put_wait(struct tmem_shim *shim, uint32_t pool, const struct tmem_
 	return start_and_wait(shim, &request);
 }
 
-int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
-		  void *page)
+/* What most gets of a cold read are, so they are spared everything else. */
+static bool misses_for_sure(struct tmem_shim *shim, uint32_t id, const struct tmem_oid *oid,
+			    uint64_t index)
+{
+	unsigned long flags = tmem_shim_lock(shim);
+	const struct tmem_shim_pool *pool = tmem_pool_find(shim, id);
+	bool sure = pool && shim->state == TMEM_SHIM_RUNNING && !shim->ending &&
+		    pool->state == TMEM_SHIM_POOL_READY && !tmem_pool_persistent(pool) &&
+		    tmem_summary_never_put(shim, pool, oid, index);
+
+	shim->counters.gets_negative += sure;
+	tmem_shim_unlock(shim, flags);
+	return sure;
+}
+
+static int get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
+	       void *page)
 {
 	struct tmem_shim_request request = {
 		.op = TMEM_OP_GET_PAGE, .pool = pool, .oid = *oid, .index = index, .page = page};
 
 	return start_and_wait(shim, &request);
+}
+
+int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
+		  void *page)
+{
+	if (misses_for_sure(shim, pool, oid, index))
+		return TMEM_MISS;
+	return get(shim, pool, oid, index, page);
 }
 
 static int flush(struct tmem_shim *shim, uint8_t op, uint32_t id, const struct tmem_oid *oid,

@@ -113,22 +113,20 @@ static void pay_pool(struct tmem_shim *shim, struct tmem_shim_pool *pool)
 
 void tmem_owed_pay(struct tmem_shim *shim)
 {
-	for (uint32_t i = 0; i < shim->config.pools; i++) {
+	for (uint32_t i = 0; i < shim->used_count; i++) {
 		if (!tmem_queue_room(shim, false, false))
 			return;
-		if (shim->pools[i].id != TMEM_NO_HOST_POOL)
-			pay_pool(shim, &shim->pools[i]);
+		pay_pool(shim, &shim->pools[shim->used_pools[i]]);
 	}
 	tmem_areas_pay(shim);
 }
 
 bool tmem_owed_anything(const struct tmem_shim *shim)
 {
-	for (uint32_t i = 0; i < shim->config.pools; i++) {
-		const struct tmem_shim_pool *pool = &shim->pools[i];
+	for (uint32_t i = 0; i < shim->used_count; i++) {
+		const struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (pool->id != TMEM_NO_HOST_POOL &&
-		    (pool->owed_count || pool->owed_all || pool->owed_destroy))
+		if (pool->owed_count || pool->owed_all || pool->owed_destroy)
 			return true;
 	}
 	return tmem_areas_owe(shim);
@@ -136,10 +134,10 @@ bool tmem_owed_anything(const struct tmem_shim *shim)
 
 bool tmem_owed_shared(const struct tmem_shim *shim)
 {
-	for (uint32_t i = 0; i < shim->config.pools; i++) {
-		const struct tmem_shim_pool *pool = &shim->pools[i];
+	for (uint32_t i = 0; i < shim->used_count; i++) {
+		const struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (pool->id != TMEM_NO_HOST_POOL && tmem_pool_shared(pool) &&
+		if (tmem_pool_shared(pool) &&
 		    (pool->owed_count || pool->owed_all || pool->owed_destroy))
 			return true;
 	}

@@ -179,6 +179,11 @@ uint64_t tmem_ahead_fetching(struct tmem_shim *shim, uint32_t pool, const struct
 
 /* ---- summary.c (T) -------------------------------------------------------------------- */
 
+/* Nothing near the page was ever put into the pool, in this epoch: so nothing of it is queued,
+ * landed or on its way either. The cheapest of the questions, and of a cold read the only one. */
+bool tmem_summary_never_put(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			    const struct tmem_oid *oid, uint64_t index);
+
 bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			   const struct tmem_oid *oid, uint64_t index);
 /* The same, for a page that nobody asks for now. */

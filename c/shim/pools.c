@@ -15,11 +15,9 @@ uint32_t tmem_pools_shared(const struct tmem_shim *shim)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < shim->config.pools; i++) {
-		const struct tmem_shim_pool *pool = &shim->pools[i];
+	for (uint32_t i = 0; i < shim->used_count; i++) {
+		const struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (pool->id == TMEM_NO_HOST_POOL)
-			continue;
 		count += pool->state == TMEM_SHIM_POOL_ASKED ? !!(pool->wanted & TMEM_POOL_SHARED)
 			 : pool->state == TMEM_SHIM_POOL_READY ||
 					 pool->state == TMEM_SHIM_POOL_LEAVING
@@ -45,6 +43,7 @@ static struct tmem_shim_pool *new_place(struct tmem_shim *shim)
 		pool->owed = owed;
 		pool->id = id;
 		pool->host_id = TMEM_NO_HOST_POOL;
+		shim->used_pools[shim->used_count++] = tmem_pool_number(shim, pool);
 		return pool;
 	}
 	return NULL;
@@ -163,7 +162,11 @@ int tmem_shim_adopt_pool(struct tmem_shim *shim, const struct tmem_shim_pool_inf
 
 static void free_place(struct tmem_shim *shim, struct tmem_shim_pool *pool)
 {
-	(void)shim;
+	uint32_t number = tmem_pool_number(shim, pool), i = 0;
+
+	while (i < shim->used_count - 1 && shim->used_pools[i] != number)
+		i++;
+	shim->used_pools[i] = shim->used_pools[--shim->used_count];
 	pool->id = TMEM_NO_HOST_POOL;
 	pool->state = 0;
 }
@@ -228,10 +231,10 @@ void tmem_pools_ask(struct tmem_shim *shim)
 				  false);
 		shim->pools_asked = true;
 	}
-	for (uint32_t i = 0; i < shim->config.pools && !shim->pools_unknown; i++) {
-		struct tmem_shim_pool *pool = &shim->pools[i];
+	for (uint32_t i = 0; i < shim->used_count && !shim->pools_unknown; i++) {
+		struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (pool->id == TMEM_NO_HOST_POOL || pool->state != TMEM_SHIM_POOL_WANTED)
+		if (pool->state != TMEM_SHIM_POOL_WANTED)
 			continue;
 		if (!tmem_queue_room(shim, pool->wanted & TMEM_POOL_SHARED, false))
 			return;
@@ -249,11 +252,10 @@ uint64_t tmem_pools_retry(struct tmem_shim *shim, uint64_t now_ns)
 {
 	uint64_t next_ns = TMEM_NEVER;
 
-	for (uint32_t i = 0; i < shim->config.pools; i++) {
-		struct tmem_shim_pool *pool = &shim->pools[i];
+	for (uint32_t i = 0; i < shim->used_count; i++) {
+		struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (pool->id == TMEM_NO_HOST_POOL || pool->state != TMEM_SHIM_POOL_REFUSED ||
-		    pool->retry_ns == TMEM_NEVER)
+		if (pool->state != TMEM_SHIM_POOL_REFUSED || pool->retry_ns == TMEM_NEVER)
 			continue;
 		if (now_ns >= pool->retry_ns)
 			pool->state = TMEM_SHIM_POOL_WANTED;

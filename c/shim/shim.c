@@ -82,6 +82,7 @@ static uint64_t lay_out(uint8_t *memory, const struct tmem_shim_config *config)
 	PLACE(heads, config->queue_entries * TMEM_WIRE_HEADER_BYTES);
 	PLACE(slots, (uint64_t)config->staged_pages * TMEM_SLOT_BYTES);
 	PLACE(pools, config->pools * sizeof(*shim->pools));
+	PLACE(used_pools, config->pools * sizeof(*shim->used_pools));
 	owed = take(memory, &used, (uint64_t)config->pools * config->owed_objects * sizeof(*owed));
 	PLACE(landed, config->landing_pages * sizeof(*shim->landed));
 	PLACE(landing_buckets, config->landing_pages * sizeof(*shim->landing_buckets));
@@ -160,6 +161,10 @@ void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags)
 	int kinds[TMEM_EVENTS_MAX];
 	int64_t codes[TMEM_EVENTS_MAX];
 
+	if (!count && !wake) {
+		tmem_platform_unlock(&shim->lock, flags);
+		return;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		kinds[i] = shim->events[i].event;
 		codes[i] = shim->events[i].code;

@@ -111,6 +111,13 @@ static bool refresh_due(const struct tmem_window *window, uint64_t index)
 	return bit_of(window->denied, index) && window->gets >= REFRESH_GETS;
 }
 
+bool tmem_summary_never_put(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			    const struct tmem_oid *oid, uint64_t index)
+{
+	return shim->config.summary_windows && !tmem_pool_shared(pool) && !pool->unknown_puts &&
+	       !filter_has(shim, window_hash(shim, pool, oid, index));
+}
+
 bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			 const struct tmem_oid *oid, uint64_t index)
 {

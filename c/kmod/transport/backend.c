@@ -32,11 +32,18 @@ static void destroy_pool(void *context, int pool)
 static int get(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
 	       struct page *page)
 {
+	u32 backlog;
 	int result;
 
 	tmem_pump_make_room();
+	backlog = tmem_shim_backlog(shim());
 	result = tmem_cleancache_get_page(shim(), pool, oid, index, page);
-	tmem_pump_leave();
+	/* what it asked for ahead goes at once; puts that are there go on waiting for their batch
+	 */
+	if (tmem_shim_backlog(shim()) > backlog)
+		tmem_pump_leave();
+	else
+		tmem_pump_leave_later();
 	return result == TMEM_DONE ? 0 : -1;
 }
 

@@ -38,10 +38,11 @@ MODULE_PARM_DESC(pools, "mounts with a pool at a time, and one for swap");
 
 enum { POLL_MAX_US = 10000 };
 
-static unsigned int poll_us = 300;
+static unsigned int poll_us = 1000;
 module_param(poll_us, uint, 0644);
 MODULE_PARM_DESC(poll_us,
-		 "how long a task that waits moves bytes itself, in microseconds, at most 10000");
+		 "how long a task that waits moves bytes itself while nobody else is to run, in "
+		 "microseconds, at most 10000");
 
 u64 tmem_transport_poll_ns(void)
 {

@@ -35,6 +35,7 @@ struct tmem_port {
 	u8 *input[TMEM_PORT_INPUT_PAGES];
 	u32 sending;  /* segments in the device */
 	u32 returned; /* pieces of input */
+	bool quiet;   /* no interrupts for input are wanted */
 };
 
 static struct virtqueue *control_in(struct tmem_port *port)
@@ -254,21 +255,36 @@ const void *tmem_port_receive(struct tmem_port *port, u32 *bytes)
 	return piece;
 }
 
+/*
+ * With event indexes, virtqueue_disable_cb alone does not take back the interrupt that was asked
+ * for last: the next piece would make it. So that one is put off first, by three quarters of the
+ * pieces that the device has.
+ */
+static void put_interrupt_off(struct virtqueue *queue)
+{
+	virtqueue_enable_cb_delayed(queue);
+	virtqueue_disable_cb(queue);
+}
+
 void tmem_port_return(struct tmem_port *port, const void *piece)
 {
 	struct virtqueue *queue = input_of(port);
 
 	give_input(queue, (void *)piece, PAGE_SIZE);
+	if (++port->returned % INPUT_PAGES_A_KICK)
+		return;
+	if (port->quiet)
+		put_interrupt_off(queue);
 	/* the device waits to be told only once it has used all of them up */
-	if (++port->returned % INPUT_PAGES_A_KICK == 0)
-		virtqueue_kick(queue);
+	virtqueue_kick(queue);
 }
 
 void tmem_port_quiet(struct tmem_port *port)
 {
 	if (!port->listening)
 		return;
-	virtqueue_disable_cb(input_of(port));
+	port->quiet = true;
+	put_interrupt_off(input_of(port));
 	virtqueue_disable_cb(output_of(port));
 }
 
@@ -278,6 +294,7 @@ bool tmem_port_listen(struct tmem_port *port, bool output_too)
 
 	if (!port->listening)
 		return true;
+	port->quiet = false;
 	quiet &= virtqueue_enable_cb(input_of(port));
 	if (output_too)
 		quiet &= virtqueue_enable_cb(output_of(port));

@@ -4,6 +4,7 @@
 #include <linux/hrtimer.h>
 #include <linux/kthread.h>
 #include <linux/sched.h>
+#include <linux/sched/stat.h>
 #include <linux/timekeeping.h>
 
 #include "transport.h"
@@ -118,12 +119,13 @@ void tmem_pump_host_closed(void)
 
 /* ---- bytes ---------------------------------------------------------------------------- */
 
-static void take_back(struct tmem_port *port)
+static bool take_back(struct tmem_port *port)
 {
 	u64 filler_bytes, bytes = tmem_port_sent(port, &filler_bytes);
 
 	if (bytes > filler_bytes)
 		tmem_shim_sent(tmem_transport.shim, bytes - filler_bytes);
+	return bytes;
 }
 
 static bool send(struct tmem_port *port)
@@ -132,7 +134,6 @@ static bool send(struct tmem_port *port)
 	struct tmem_transport *transport = &tmem_transport;
 	u32 room, count, i;
 
-	take_back(port);
 	room = min_t(u32, tmem_port_room(port), TMEM_SEGMENTS);
 	count = room ? tmem_shim_output(transport->shim, segments, room) : 0;
 	for (i = 0; i < count; i++) {
@@ -167,21 +168,27 @@ static bool receive(struct tmem_port *port)
 	return any;
 }
 
-/* One round in both directions; false: nothing moved. */
+/* One round in both directions; false: nothing moved. Most rounds of a task that waits find
+ * nothing, and leave the shim alone. */
 static bool move(void)
 {
-	struct tmem_port *port = tmem_transport.port;
-	bool moved;
+	struct tmem_transport *transport = &tmem_transport;
+	struct tmem_port *port = transport->port;
+	bool moved, wanted;
 
 	if (!port)
 		return false;
-	/* what is asked for from here on is seen by the next round */
-	WRITE_ONCE(tmem_transport.wanted, false);
-	smp_mb();
 	moved = receive(port);
-	if (tmem_transport.up && send(port)) {
+	moved |= take_back(port);
+	wanted = READ_ONCE(transport->wanted);
+	if (wanted) {
+		/* what is asked for from here on is seen by the next round */
+		WRITE_ONCE(transport->wanted, false);
+		smp_mb();
+	}
+	if (transport->up && (moved || wanted) && send(port)) {
 		/* until the shim says that it has no more, it wakes nobody for what comes */
-		WRITE_ONCE(tmem_transport.wanted, true);
+		WRITE_ONCE(transport->wanted, true);
 		moved = true;
 	}
 	return moved;
@@ -210,6 +217,12 @@ static void stop_moving(void)
 	tmem_pump_leave();
 }
 
+/* Nobody else has a use for the processor, as kvm asks before it polls for a halted guest. */
+static bool may_poll(void)
+{
+	return single_task_running() && !need_resched();
+}
+
 void tmem_platform_poll(struct tmem_platform_done *done)
 {
 	struct tmem_transport *transport = &tmem_transport;
@@ -226,7 +239,8 @@ void tmem_platform_poll(struct tmem_platform_done *done)
 		do {
 			if (!move())
 				cpu_relax();
-		} while (!completion_done(&done->completion) && ktime_get_ns() < end_ns);
+		} while (!completion_done(&done->completion) && ktime_get_ns() < end_ns &&
+			 may_poll());
 		transport->counters.polls_done += completion_done(&done->completion);
 	}
 	/* deadlines and echoes are the thread's */
@@ -308,7 +322,8 @@ static u64 turn(void)
 		take_back(transport->port);
 		open_stream();
 	}
-	WRITE_ONCE(transport->wanted, false);
+	/* whatever woke it, everything is looked at */
+	WRITE_ONCE(transport->wanted, true);
 	tmem_shim_tick(transport->shim);
 	while (move() && rounds++ < TURN_ROUNDS)
 		open_stream();

@@ -33,7 +33,10 @@ struct task_struct;
 struct virtio_device;
 struct tmem_port;
 
+/* The benchmark has the same on a port of its own (c/kmod/bench). */
+#ifndef TMEM_PORT_NAME
 #define TMEM_PORT_NAME "org.kvmtmem.kernel.0"
+#endif
 
 enum {
 	TMEM_SEGMENTS = 32,         /* given to the device in one go */
