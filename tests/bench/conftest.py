@@ -15,12 +15,15 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_bench(
-    *arguments: str | Path, what: str = "engine", environment: dict[str, str] | None = None
+    *arguments: str | Path,
+    what: str = "engine",
+    environment: dict[str, str] | None = None,
+    limit_s: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """`tmem bench engine`, or another, with the arguments, in a process of its own."""
     command = [Path(sys.executable).with_name("tmem"), "bench", what, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=300, env=environment
+        command, capture_output=True, text=True, check=False, timeout=limit_s, env=environment
     )
 
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from tmem_guest.cli.options import EXIT_STATUS
+from tmem_guest.cli.options import EXIT_STATUS, count
 
 _ROOT: Final = Path("/")
 
@@ -56,6 +56,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     counters.add_argument("--json", action="store_true", help="print one JSON object")
     counters.set_defaults(run=run_counters)
+    bench = verbs.add_parser(
+        "bench",
+        help="measure what the kernel's calls cost",
+        description="Measures the calls of the kernel's front ends in turns with a bare port, and"
+        " reading a file with and without tmem, and prints a JSON object a line. `tmem bench guest`"
+        " on the host makes a machine with what that takes, and runs it.",
+        epilog=EXIT_STATUS,
+    )
+    bench.add_argument("--rounds", type=count, default=5, help="default %(default)s")
+    bench.add_argument(
+        "--pages", type=count, default=2048, help="to be moved at a time (default %(default)s)"
+    )
+    bench.add_argument(
+        "--shared", metavar="UUID", required=True, help="a shared pool that this guest may join"
+    )
+    bench.add_argument(
+        "--cold", metavar="FILE", type=Path, required=True, help="is read, with nothing cached"
+    )
+    bench.set_defaults(run=run_bench)
 
 
 # Each imports what it runs: the agent shall not wait for it.
@@ -102,4 +121,14 @@ def run_counters(options: argparse.Namespace) -> int:
     for part, values in found.items():
         for name, value in values.items():
             print(f"{part}.{name} {value}")
+    return 0
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Runs `tmem-guest kernel bench`; CommandError."""
+    from tmem_guest.kernel import bench, cold
+
+    found = bench.run(_ROOT, options.rounds, options.pages, options.shared)
+    for line in (*found, *cold.run(_ROOT, options.rounds, options.cold)):
+        print(json.dumps(line), flush=True)
     return 0

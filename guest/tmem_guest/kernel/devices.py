@@ -19,20 +19,20 @@ CONSOLE_DRIVER: Final = "virtio_console"
 _CONSOLE_ID: Final = 3
 
 
-def find_device(root: Path) -> str:
-    """The name of the virtio device with the kernel's port, such as virtio2.
+def find_device(root: Path, port: str = PORT_NAME) -> str:
+    """The name of the virtio device with a port, such as virtio2.
 
     A console that no driver has is given back to virtio_console first, to learn its ports' names.
     CommandError if there is no such port.
     """
-    if device := _device_of_port(root):
+    if device := _device_of_port(root, port):
         return device
     for device in _unbound_consoles(root):
         bind(root, device)
-    if device := _device_of_port(root):
+    if device := _device_of_port(root, port):
         return device
     raise CommandError(
-        f"there is no virtio port {PORT_NAME}: the virtual machine needs a virtio-serial"
+        f"there is no virtio port {port}: the virtual machine needs a virtio-serial"
         " controller of its own with a port of that name (docs/provisioning.md)"
     )
 
@@ -45,9 +45,9 @@ def driver_of(root: Path, device: str) -> str | None:
         return None
 
 
-def check_unused(root: Path) -> None:
-    """CommandError if a process has the kernel's port open: it would lose it."""
-    for name in _ports(root):
+def check_unused(root: Path, port: str = PORT_NAME) -> None:
+    """CommandError if a process has the port open: it would lose it."""
+    for name in _ports(root, port):
         device = root / "dev" / name.parent.name
         try:
             os.close(os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
@@ -56,7 +56,7 @@ def check_unused(root: Path) -> None:
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise CommandError(
-                    f"the port {PORT_NAME} is in use: a process has {device} open"
+                    f"the port {port} is in use: a process has {device} open"
                 ) from error
             raise CommandError(f"cannot open {device}: {error.strerror}") from error
 
@@ -86,16 +86,16 @@ def _write(root: Path, action: str, device: str) -> None:
         ) from error
 
 
-def _device_of_port(root: Path) -> str | None:
-    for name in _ports(root):
+def _device_of_port(root: Path, port: str) -> str | None:
+    for name in _ports(root, port):
         return (name.parent / "device").resolve().name
     return None
 
 
-def _ports(root: Path) -> list[Path]:
-    """The files that give the kernel's port its name; one, if there is such a port."""
+def _ports(root: Path, port: str) -> list[Path]:
+    """The files that give the port its name; one, if there is such a port."""
     names = (root / "sys/class/virtio-ports").glob("*/name")
-    return [name for name in names if name.read_text().strip() == PORT_NAME]
+    return [name for name in names if name.read_text().strip() == port]
 
 
 def _unbound_consoles(root: Path) -> list[str]:

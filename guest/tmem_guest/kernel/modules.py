@@ -12,6 +12,7 @@ from tmem_guest.cli.errors import CommandError
 
 HOOKS: Final = "tmem_hooks"
 TRANSPORT: Final = "tmem_transport"
+BENCH: Final = "tmem_bench"
 
 
 def is_loaded(root: Path, module: str) -> bool:

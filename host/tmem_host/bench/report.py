@@ -6,6 +6,7 @@ from typing import Any
 _BUSY_SHARE = 0.02
 _BUSY = {
     "engine": "That time is not in the figures, but what it did to the caches is.",
+    "guest": "That time is in the figures, of tmem and of what it is compared with alike.",
     "service": "That time is in the figures by the wall clock, of every server alike.",
 }
 
@@ -16,14 +17,27 @@ def describe(document: dict[str, Any]) -> str:
 
 
 def _heading(document: dict[str, Any]) -> list[str]:
-    machine, data_set = document["machine"], document["data_set"]
+    machine = document["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     return [
         f"{machine['processor']}, {machine['processors']} processors, kernel {machine['kernel']},"
         f" tmpfs huge={machine['tmpfs_huge']}",
         versions,
-        f"{data_set['pages']} pages of {data_set['files']} files, list {data_set['sha256'][:16]}",
+        _guest(document) if "guest" in document else _data_set(document["data_set"]),
     ]
+
+
+def _data_set(data_set: dict[str, Any]) -> str:
+    return f"{data_set['pages']} pages of {data_set['files']} files, list {data_set['sha256'][:16]}"
+
+
+def _guest(document: dict[str, Any]) -> str:
+    guest, settings = document["guest"], document["settings"]
+    return (
+        f"a guest with {guest['memory_bytes'] >> 20} MiB and {guest['vcpus']} processors under"
+        f" {guest['accelerator']}; {settings['pages']} pages at a time, cold"
+        f" {settings['cold_bytes'] >> 20} MiB from a disk ({guest['disk']})"
+    )
 
 
 def _table(fields: dict[str, Any]) -> list[str]:

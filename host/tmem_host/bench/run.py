@@ -116,14 +116,14 @@ def run(
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": dataclasses.asdict(on),
         "versions": {"kvm_tmem": project_version(), **driver.versions(program), **others},
-        "revision": _plain(revision()),
+        "revision": plain(revision()),
         "data_set": dataclasses.asdict(data_set),
         "settings": {
             "size_bytes": settings.size_bytes,
             "rounds": settings.rounds,
             "arena": str(settings.arena),
         },
-        "fields": {field.name: _describe(field, measured[field.group]) for field in wanted},
+        "fields": {field.name: describe_field(field, measured[field.group]) for field in wanted},
     }
 
 
@@ -142,7 +142,8 @@ def _measure(
     return measured
 
 
-def _describe(field: Field, measured: driver.Measured) -> dict[str, Any]:
+def describe_field(field: Field, measured: driver.Measured) -> dict[str, Any]:
+    """A field as it stands in the document."""
     figure = field.figure(measured)
     return {
         "value": figure.value,
@@ -153,5 +154,6 @@ def _describe(field: Field, measured: driver.Measured) -> dict[str, Any]:
     }
 
 
-def _plain(record: Any) -> dict[str, Any] | None:
+def plain(record: Any) -> dict[str, Any] | None:
+    """A record of what may be missing, for JSON."""
     return None if record is None else dataclasses.asdict(record)

@@ -18,7 +18,7 @@ _EPILOG = "Exit status: 0 if everything was measured, whether or not targets wer
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `tmem bench engine` and `tmem bench service`."""
+    """Adds `tmem bench` and its verbs."""
     bench = commands.add_parser(
         "bench",
         help="measure what operations cost",
@@ -43,6 +43,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog=_EPILOG,
     )
     _add_arguments(service, SERVICE)
+    guest = verbs.add_parser(
+        "guest",
+        help="the calls of a guest's kernel, beside a bare virtio port",
+        description="Makes a guest and measures in its kernel puts, gets, stores and loads, in"
+        " turns with a port that only moves bytes, and a cold read with tmem and without."
+        " docs/performance.md explains each field.",
+        epilog=_EPILOG,
+    )
+    _add_guest_arguments(guest)
 
 
 def _add_arguments(parser: argparse.ArgumentParser, benchmark: Benchmark) -> None:
@@ -75,6 +84,40 @@ def _add_arguments(parser: argparse.ArgumentParser, benchmark: Benchmark) -> Non
         help="a folder on tmpfs (default %(default)s)",
     )
     parser.set_defaults(run=lambda options: run_benchmark(benchmark, options))
+
+
+def _add_guest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--rounds", type=rounds, default=5, help="default %(default)s")
+    parser.add_argument(
+        "--pages",
+        type=pages,
+        default=2048,
+        metavar="N",
+        help="to be moved at a time, up to 16384 (default %(default)s)",
+    )
+    parser.add_argument(
+        "--cold",
+        type=size,
+        default=1 << 30,
+        metavar="SIZE",
+        help="of the file that is read with nothing cached (default 1GiB)",
+    )
+    parser.add_argument(
+        "--memory",
+        type=size,
+        default=1536 << 20,
+        metavar="SIZE",
+        help="RAM of the guest; more than the file (default 1536MiB)",
+    )
+    parser.set_defaults(run=run_guest_benchmark)
+
+
+def pages(text: str) -> int:
+    """A number of pages that the kernel's benchmark moves at a time."""
+    if not text.isdecimal() or not 64 <= int(text) <= 16384:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 64 to 16384")
+    return int(text)
 
 
 def size(text: str) -> int:
@@ -120,6 +163,26 @@ def run_benchmark(benchmark: Benchmark, options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("tmem: stopped", file=sys.stderr)
         return 1
+    print(json.dumps(document) if options.json else describe(document))
+    return 0
+
+
+def run_guest_benchmark(options: argparse.Namespace) -> int:
+    """Runs `tmem bench guest`; BenchError, ExperimentError, ProvisionError, AgentError,
+    ControlError."""
+    # it needs libvirt, which the other benchmarks do not
+    from tmem_host.bench.guest import GuestSettings, run_guest  # noqa: PLC0415
+    from tmem_host.provision.progress import progress_on  # noqa: PLC0415
+    from tmem_host.provision.vm.stopping import interruptible  # noqa: PLC0415
+
+    settings = GuestSettings(
+        rounds=options.rounds,
+        pages=options.pages,
+        cold_bytes=options.cold,
+        memory_mib=options.memory >> 20,
+    )
+    with interruptible():
+        document = run_guest(settings, progress_on(sys.stderr), _tell)
     print(json.dumps(document) if options.json else describe(document))
     return 0
 

@@ -48,6 +48,7 @@ LARGE = VmSpec(
         Disk(name="cluster", path=Path("/d/shared"), shared=True, cache=Cache.NONE),
     ),
     networks=("lan",),
+    ports=("bench",),
     modules=("ocfs2", "ocfs2_stack_o2cb"),
     tmem=True,
     kernel_arguments="loglevel=7",
@@ -145,6 +146,13 @@ def test_bad_names(name: str) -> None:
 def test_bad_settings(make: "type[object]", complaint: str) -> None:
     with pytest.raises(BadSetting, match=complaint):
         make()
+
+
+def test_bad_port_names() -> None:
+    with pytest.raises(BadName, match="cannot be the name of a port"):
+        VmSpec(name="a", kernel=Path("/k"), ports=("a.b",))
+    with pytest.raises(BadName, match="two ports"):
+        VmSpec(name="a", kernel=Path("/k"), ports=("b", "b"))
 
 
 def test_bad_disk_names() -> None:

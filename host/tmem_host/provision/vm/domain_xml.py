@@ -30,6 +30,8 @@ _EMULATOR = "qemu-system-x86_64"
 # libvirt gives out the slots of the PCI bus from below; what it does not know of sits above.
 _FIRST_NETWORK_SLOT = 0x18
 NETWORKS_MAX = 8
+# Those before are in the template.
+_FIRST_PORT_CONTROLLER = 2
 _DISKS_MAX = 14
 
 
@@ -89,7 +91,8 @@ def domain_xml(
         disks=Markup("".join(_disks(spec, places))),
         console_socket=str(places.console_socket),
         serial_log=str(places.serial_log),
-        channels=Markup("".join(_channels(places, keep_labels=keep_labels))),
+        port_controllers=Markup("".join(_port_controllers(spec))),
+        channels=Markup("".join(_channels(spec, places, keep_labels=keep_labels))),
         network_arguments=Markup("".join(_network_arguments(links))),
     )
     return _pretty(filled)
@@ -182,7 +185,14 @@ def _iotune(io: IoProfile) -> str:
     return f"<iotune>{limits}</iotune>" if limits else ""
 
 
-def _channels(places: VmPlaces, *, keep_labels: bool) -> list[str]:
+def _port_controllers(spec: VmSpec) -> list[str]:
+    return [
+        _fill("<controller type='virtio-serial' index='${index}' ports='2'/>", index=str(index))
+        for index, _ in enumerate(spec.ports, _FIRST_PORT_CONTROLLER)
+    ]
+
+
+def _channels(spec: VmSpec, places: VmPlaces, *, keep_labels: bool) -> list[str]:
     label = Markup("<seclabel model='dac' relabel='no'/>" if keep_labels else "")
     return [
         _fill(
@@ -198,6 +208,10 @@ def _channels(places: VmPlaces, *, keep_labels: bool) -> list[str]:
             (places.agent_socket, AGENT_PORT, "0", "1"),
             (places.user_socket, USER_PORT, "0", "2"),
             (places.kernel_socket, KERNEL_PORT, "1", "1"),
+            *(
+                (places.port_socket(name), f"org.kvmtmem.{name}.0", str(controller), "1")
+                for controller, name in enumerate(spec.ports, _FIRST_PORT_CONTROLLER)
+            ),
         )
     ]
 

@@ -117,6 +117,10 @@ class VmPlaces:
         """The tmem port of the kernel."""
         return self.sockets / "kernel.sock"
 
+    def port_socket(self, name: str) -> Path:
+        """A port of VmSpec.ports."""
+        return self.sockets / f"port-{name}.sock"
+
 
 def check_name(what: str, name: str) -> None:
     """BadName unless `name` can be that of a VM, a disk or a network: `what` says which."""

@@ -95,8 +95,9 @@ class VmSpec:
 
     `base` is the read-only squashfs that VMs share; None for a guest that lives in its `initrd`.
     `modules` are loaded while the guest boots. With `tmem` its kernel uses tmem from then on, for
-    which the image has what it takes. `networks` are names; a network exists while a VM
-    is on it. `kernel_arguments` come last on the kernel's command line.
+    which the image has what it takes. `networks` are names; a network exists while a VM is on it.
+    `ports` are names of further virtio-serial ports, each on a controller of its own: the port NAME
+    is org.kvmtmem.NAME.0 in the guest. `kernel_arguments` come last on the kernel's command line.
     """
 
     name: str
@@ -109,6 +110,7 @@ class VmSpec:
     overlay_bytes: int = 1 << 30
     disks: tuple[Disk, ...] = ()
     networks: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     tmem: bool = False
     kernel_arguments: str = ""
@@ -118,6 +120,8 @@ class VmSpec:
         check_name("VM", self.name)
         for network in self.networks:
             check_name("network", network)
+        for port in self.ports:
+            check_name("port", port)
         if self.memory_mib < _MEMORY_MIN_MIB:
             raise BadSetting(f"{self.memory_mib} MiB are too few for a guest: {_MEMORY_MIN_MIB}")
         if self.vcpus < 1:
@@ -129,3 +133,5 @@ class VmSpec:
             raise BadName(f"two disks of {self.name} have the same name")
         if len(set(self.networks)) < len(self.networks):
             raise BadName(f"{self.name} is on one network twice")
+        if len(set(self.ports)) < len(self.ports):
+            raise BadName(f"two ports of {self.name} have the same name")
