@@ -67,7 +67,7 @@ def test_guests_at_the_end_of_sockets_get_what_the_model_says(
     make_system: Callable[[int], ShimSystem], coverage: Coverage
 ) -> None:
     """With channels that break, services that restart or crash, guests that resume."""
-    run_machine(make_system, coverage, examples=EXAMPLES)
+    run_machine(make_system, coverage, examples=EXAMPLES, until=COUNTERS + EVENTS)
 
 
 @pytest.mark.parametrize("name", COUNTERS + EVENTS)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Swap of a live kernel: what a guest swaps out is with the host for as long as the host takes it,
+on the disk else, and right in either case."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.service.live import Live
+from tests.vm import served
+from tests.vm.served import EMBEDDED, create, disk_counters, in_guest, start
+
+host = served.host
+stopped = served.stopped
+
+MEMORY_MIB = 112
+TWICE = 2 * MEMORY_MIB << 20
+_SWAP = "/dev/disk/by-serial/swap"
+
+
+@pytest.fixture
+def swapping(host: Live) -> Live:
+    """A guest `web` that swaps to a disk `swap`."""
+    host.stop()
+    host.write_config(EMBEDDED, budget="512MiB")
+    start(host)
+    create(host, "web", "--memory", f"{MEMORY_MIB}MiB", "--disk", "swap:size=512MiB")
+    in_guest(f"mkswap -q {_SWAP}; sync; swapon {_SWAP}")
+    return host
+
+
+def _written() -> int:
+    return disk_counters("web")["swap"].write_bytes
+
+
+def _verify(size_bytes: int) -> None:
+    """Fills memory and looks at all of it, in an order of its own; anything wrong fails."""
+    in_guest(f"tmem-guest workload memory --size {size_bytes} --seed 1")
+
+
+def _held() -> int:
+    return int(in_guest("cat /sys/kernel/debug/tmem/hooks/frontswap_pages"))
+
+
+def test_no_write_reaches_the_disk_while_there_is_room(swapping: Live) -> None:
+    before = _written()
+    _verify(TWICE)
+    assert _written() == before
+    counters = json.loads(in_guest("tmem-guest kernel counters --json"))
+    assert counters["transport"]["stores"] > (TWICE - (MEMORY_MIB << 20)) // 4096
+    assert counters["transport"]["loads"] > 0
+    # the process is gone, and with it what the host had of it
+    Live.wait_for(lambda: swapping.call("client.info", client="web")["persistent_pages"] == _held())
+
+
+def _cap(service: Live) -> None:
+    service.tmem("set", "web", "--cap", "16MiB")
+
+
+def _freeze(service: Live) -> None:
+    service.tmem("freeze", "web")
+
+
+def _fill(service: Live) -> None:
+    """No room in the arena for more than a part."""
+    service.tmem("arena", "budget", "24MiB")
+
+
+@pytest.mark.parametrize("refuse", [_cap, _freeze, _fill])
+def test_what_the_host_refuses_goes_to_the_disk(
+    swapping: Live, refuse: Callable[[Live], None]
+) -> None:
+    before = _written()
+    refuse(swapping)
+    _verify(MEMORY_MIB + 40 << 20)
+    assert _written() > before
+    in_guest(f"swapoff {_SWAP}")
+    assert _held() == 0
+
+
+def _agreed(service: Live) -> int:
+    """Waits until guest and host hold the same pages to be there, and says how many."""
+    Live.wait_for(
+        lambda: (
+            service.call("client.info", client="web")["persistent_pages"] == _held()
+            and not _info("owed")
+            and not _info("queued")
+        )
+    )
+    return _held()
+
+
+def _info(name: str) -> int:
+    lines = in_guest("cat /sys/kernel/debug/tmem/transport/info").splitlines()
+    return int(dict(line.split(" ", 1) for line in lines)[name])
+
+
+def test_swapoff_brings_everything_home(swapping: Live) -> None:
+    in_guest(
+        "tmem-guest workload hold /run/said --size 25165824 --seed 2 </dev/null >/dev/null 2>&1 &"
+        " echo $! > /run/holder; until [ -s /run/said ]; do sleep 0.2; done"
+    )
+    _verify(MEMORY_MIB << 20)
+    assert _agreed(swapping) > 0
+    in_guest(f"! tmem-guest kernel detach; swapoff {_SWAP}")
+    assert _agreed(swapping) == 0
+    in_guest("kill $(cat /run/holder); until grep -qv held /run/said; do sleep 0.2; done")
+    assert in_guest("cat /run/said") == "verified\n"
+    in_guest("tmem-guest kernel detach")
+
+
+def test_a_process_with_much_in_frontswap_ends(swapping: Live) -> None:
+    size = MEMORY_MIB + 288 << 20
+    before = _written()
+    in_guest(
+        f"tmem-guest workload hold /run/said --size {size} --seed 3 </dev/null >/dev/null 2>&1 &"
+        " echo $! > /run/holder; until [ -s /run/said ]; do sleep 0.2; done"
+    )
+    held = _held()
+    assert held >= 256 << 20 >> 12
+    assert _written() == before
+    in_guest("kill -9 $(cat /run/holder)")
+    Live.wait_for(lambda: _held() < held // 16)
+    # no flush was lost: of what is gone the host has nothing left
+    _agreed(swapping)
+    said = in_guest("dmesg")
+    assert not [word for word in ("WARNING", "BUG", "stall", "lockup") if word in said], said
