@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs inside a guest, as root: says "works" once pages of a file and of swap have been with the
-host and have come back right."""
+"""Runs inside a guest, as root: what test_kernel_life.py asks of a kernel that uses tmem.
+
+usage: in_guest_life.py works | cycles N | swap-cycles N
+"""
 
 import mmap
 import os
 import random
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 HOOKS = Path("/sys/kernel/debug/tmem/hooks")
+ATTACHED = Path("/sys/module/tmem_transport/parameters/attached")
+DEVICE = Path("/sys/module/tmem_transport/parameters/device")
 FILE = "/mnt/file"
+SWAP = "/dev/disk/by-serial/swap"
 SWAPPED_PAGES = 64
 MADV_PAGEOUT = 21
 
@@ -18,6 +27,10 @@ def counter(name: str) -> int:
     """One of the hooks' counters."""
     lines = (line.split() for line in (HOOKS / "counters").read_text().splitlines())
     return next(int(value) for found, value in lines if found == name)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True)
 
 
 def read_file() -> None:
@@ -58,5 +71,85 @@ def works() -> None:
     print("works")
 
 
+def set_attached(value: str) -> bool:
+    """Whether it was not refused."""
+    file = os.open(ATTACHED, os.O_WRONLY)
+    try:
+        # not write_text, which writes again what was refused when it closes
+        os.write(file, value.encode())
+    except OSError as error:
+        print(f"refused: {error.strerror}, {(HOOKS / 'frontswap_pages').read_text().strip()} held")
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def reload_transport() -> None:
+    device = DEVICE.read_text().strip()
+    run("rmmod", "tmem_transport")
+    run("modprobe", "tmem_transport", f"device={device}")
+
+
+def cycles(count: int) -> None:
+    """Attaches and detaches while files are read; every fifth time the module is loaded anew."""
+    going, failures, reads = True, [], 0
+
+    def read() -> None:
+        nonlocal reads
+        try:
+            while going:
+                read_file()
+                reads += 1
+        except BaseException as error:
+            failures.append(error)
+
+    # whatever fails here shall not wait for them
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for cycle in range(count):
+        assert set_attached("N")
+        if cycle % 5 == 0:
+            reload_transport()
+        else:
+            assert set_attached("Y")
+        seen = reads
+        while reads == seen and not failures:
+            time.sleep(0.01)
+    going = False
+    for reader in readers:
+        reader.join()
+    assert not failures, failures
+    print(f"{counter('detached')} detached, {reads} reads")
+
+
+def swap_cycle(seed: int) -> bool:
+    """Whether detaching was refused while pages were held."""
+    memory: list[Memory] = []
+    grows("stores", lambda: memory.append(Memory(len(memory) + seed)))
+    refused = not set_attached("N")
+    run("swapoff", SWAP)
+    for one in memory:
+        one.check()
+    assert set_attached("N")
+    reload_transport()
+    run("swapon", SWAP)
+    return refused
+
+
+def swap_cycles(count: int) -> None:
+    """Detaching is refused while swap is with the host; swapoff brings it home."""
+    refused = sum(swap_cycle(cycle) for cycle in range(count))
+    print(f"{refused} refused, {counter('detach_busy')} counted")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "works": works,
+    "cycles": cycles,
+    "swap-cycles": swap_cycles,
+}
+
 if __name__ == "__main__":
-    works()
+    what, *arguments = sys.argv[1:]
+    COMMANDS[what](*map(int, arguments))
