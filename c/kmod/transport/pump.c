@@ -12,9 +12,11 @@
 
 enum {
 	TURN_ROUNDS = 64, /* of output and input, before the pump looks at anything else */
+	REMIND_MS = 20,
 	FILL_MS = 400,    /* without an answer to HELLO */
 	BYE_MS = 2000,    /* for what is queued and BYE to go out */
-	STALLED_MS = 400, /* without an answer: a get waits no longer for room for puts, ... */
+	ROOM_MS = 500,    /* that a get waits for room for puts, ... */
+	STALLED_MS = 400, /* ... without an answer to any, ... */
 	STALL_MS = 1000,  /* ... nor do those that come within this */
 	BATCH = 32,       /* puts and flushes that nobody waits for go together, ... */
 };
@@ -255,35 +257,57 @@ static bool crowded(void)
 	return tmem_shim_staged(tmem_transport.shim) >= tmem_transport_staged_pages() / 4;
 }
 
+/* Moves bytes until there is room, the thread has something to do that is only its own (echoes are
+ * due however fast puts come, R), or nothing has moved since @moved_ns for too long. */
+static void make_room(u64 *moved_ns)
+{
+	struct tmem_transport *transport = &tmem_transport;
+
+	mutex_lock(&transport->pump);
+	if (transport->port)
+		tmem_port_quiet(transport->port);
+	while (transport->port && READ_ONCE(transport->running) && crowded() &&
+	       !READ_ONCE(transport->attend) && ktime_get_boottime_ns() < transport->due_ns) {
+		u64 now_ns = ktime_get_ns();
+
+		if (move())
+			*moved_ns = now_ns;
+		else if (now_ns - *moved_ns > STALLED_MS * NSEC_PER_MSEC)
+			break;
+		else
+			/* sleeping leaves the processor to the emulator and to the service */
+			usleep_range(50, 200);
+	}
+	stop_moving();
+}
+
 void tmem_pump_make_room(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
-	u64 now_ns = ktime_get_ns(), moved_ns = now_ns;
+	u64 now_ns = ktime_get_ns(), moved_ns = now_ns, end_ns = now_ns + ROOM_MS * NSEC_PER_MSEC;
+	u32 staged = tmem_shim_staged(transport->shim);
 
 	if (!crowded() || !READ_ONCE(transport->running) ||
 	    now_ns < READ_ONCE(transport->stalled_ns))
 		return;
-	mutex_lock(&transport->pump);
 	transport->counters.throttled++;
-	if (transport->port)
-		tmem_port_quiet(transport->port);
-	/* not beyond the thread's next tick: echoes are due however fast puts come (R) */
-	while (transport->port && READ_ONCE(transport->running) && crowded() &&
-	       !READ_ONCE(transport->attend) && ktime_get_boottime_ns() < transport->due_ns) {
+	for (;;) {
+		make_room(&moved_ns);
 		now_ns = ktime_get_ns();
-		if (move()) {
+		/* others may put as fast as the host takes it */
+		if (!crowded() || !READ_ONCE(transport->running) || now_ns > end_ns)
+			return;
+		/* the thread moves bytes, too */
+		if (tmem_shim_staged(transport->shim) < staged)
 			moved_ns = now_ns;
-			continue;
-		}
+		staged = tmem_shim_staged(transport->shim);
 		/* a host that takes nothing shall not make reads slow */
 		if (now_ns - moved_ns > STALLED_MS * NSEC_PER_MSEC) {
 			WRITE_ONCE(transport->stalled_ns, now_ns + STALL_MS * NSEC_PER_MSEC);
-			break;
+			return;
 		}
-		/* sleeping leaves the processor to the emulator and to the service */
 		usleep_range(50, 200);
 	}
-	stop_moving();
 }
 
 /* ---- the thread ----------------------------------------------------------------------- */
@@ -334,6 +358,9 @@ static u64 turn(void)
 	if (rounds > TURN_ROUNDS)
 		WRITE_ONCE(transport->wanted, true);
 	listen();
+	/* what the device still has may need to be asked for more than once */
+	if (READ_ONCE(transport->reopen) && transport->port && transport->up)
+		return min(transport->due_ns, ktime_get_boottime_ns() + REMIND_MS * NSEC_PER_MSEC);
 	return min(transport->due_ns, transport->fill_ns);
 }
 

@@ -241,7 +241,7 @@ def test_stopped(
 
 def test_the_real_ones(guest_kernel: Kernel) -> None:
     modules = build_modules(guest_kernel, module_sources(source_root()))
-    assert [path.stem for path in modules.files] == ["tmem_hooks", "tmem_transport"]
+    assert [path.stem for path in modules.files] == ["tmem_bench", "tmem_hooks", "tmem_transport"]
     for path in modules.files:
         assert output_of(["modinfo", "-F", "vermagic", path]).split()[0] == guest_kernel.version
         assert output_of(["modinfo", "-F", "license", path]).startswith("GPL")
