@@ -15,6 +15,7 @@ enum {
 	CONTROL_PIECES = 32, /* in each direction: what QEMU's queues hold */
 	CONTROL_WAIT_US = 100000,
 	NO_PORT = -1,
+	GENERATION_SHIFT = 48,
 	INPUT_PAGES_A_KICK = 16,
 };
 
@@ -33,9 +34,10 @@ struct tmem_port {
 	struct virtio_console_control *messages; /* as many, to be sent */
 	u32 messages_free;                       /* a bit for each */
 	u8 *input[TMEM_PORT_INPUT_PAGES];
-	u32 sending;  /* segments in the device */
-	u32 returned; /* pieces of input */
-	bool quiet;   /* no interrupts for input are wanted */
+	u16 generation; /* of segments; older ones were forgotten */
+	u32 sending;    /* segments in the device */
+	u32 returned;   /* pieces of input */
+	bool quiet;     /* no interrupts for input are wanted */
 };
 
 static struct virtqueue *control_in(struct tmem_port *port)
@@ -197,7 +199,8 @@ u32 tmem_port_room(struct tmem_port *port)
  * filler. */
 int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segment, bool filler)
 {
-	void *token = (void *)(unsigned long)(segment->bytes << 1 | filler);
+	void *token = (void *)((unsigned long)port->generation << GENERATION_SHIFT |
+			       (unsigned long)segment->bytes << 1 | filler);
 	struct scatterlist list;
 	int code;
 
@@ -211,6 +214,12 @@ int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segme
 void tmem_port_kick(struct tmem_port *port)
 {
 	virtqueue_kick(output_of(port));
+}
+
+void tmem_port_forget(struct tmem_port *port)
+{
+	port->generation++;
+	port->sending = 0;
 }
 
 void tmem_port_remind(struct tmem_port *port)
@@ -228,8 +237,11 @@ u64 tmem_port_sent(struct tmem_port *port, u64 *filler_bytes)
 	if (!port->listening)
 		return 0;
 	while ((token = virtqueue_get_buf(output_of(port), &unused))) {
-		u64 segment_bytes = (unsigned long)token >> 1;
+		unsigned long word = (unsigned long)token;
+		u64 segment_bytes = (word & ((1ul << GENERATION_SHIFT) - 1)) >> 1;
 
+		if ((u16)(word >> GENERATION_SHIFT) != port->generation)
+			continue;
 		bytes += segment_bytes;
 		if ((unsigned long)token & 1)
 			*filler_bytes += segment_bytes;

@@ -13,6 +13,7 @@
 enum {
 	TURN_ROUNDS = 64, /* of output and input, before the pump looks at anything else */
 	REMIND_MS = 20,
+	DRAIN_MS = 400,
 	FILL_MS = 400,    /* without an answer to HELLO */
 	BYE_MS = 2000,    /* for what is queued and BYE to go out */
 	ROOM_MS = 500,    /* that a get waits for room for puts, ... */
@@ -95,9 +96,17 @@ static void open_stream(void)
 	if (!READ_ONCE(transport->reopen) || !transport->port || !transport->up)
 		return;
 	if (tmem_port_sending(transport->port)) {
-		tmem_port_remind(transport->port);
-		return;
+		u64 now_ns = ktime_get_boottime_ns();
+
+		if (!transport->drained_ns)
+			transport->drained_ns = now_ns + DRAIN_MS * NSEC_PER_MSEC;
+		if (now_ns < transport->drained_ns) {
+			tmem_port_remind(transport->port);
+			return;
+		}
+		tmem_port_forget(transport->port);
 	}
+	transport->drained_ns = 0;
 	WRITE_ONCE(transport->reopen, false);
 	transport->fill_ns = ktime_get_boottime_ns() + FILL_MS * NSEC_PER_MSEC;
 	tmem_shim_opened(transport->shim);
@@ -113,6 +122,7 @@ void tmem_pump_host_opened(void)
 void tmem_pump_host_closed(void)
 {
 	tmem_transport.up = false;
+	tmem_transport.drained_ns = 0;
 	tmem_transport.counters.host_closed++;
 	WRITE_ONCE(tmem_transport.reopen, false);
 	tmem_transport.fill_ns = U64_MAX;

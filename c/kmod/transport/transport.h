@@ -77,6 +77,7 @@ struct tmem_transport {
 	bool reopen;    /* the stream is to begin anew once nothing of the old is in the device */
 	bool up;        /* the shim has been told that the stream is there */
 	bool running;   /* there is a session */
+	u64 drained_ns; /* what the device still has by then is forgotten; 0: not set */
 	u64 fill_ns;    /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
 	u64 stalled_ns; /* the host took nothing for a while: no get waits for it until then */
 	u64 due_ns;     /* of the shim's next tick */
@@ -147,6 +148,10 @@ u32 tmem_port_room(struct tmem_port *port);
  * broken. */
 int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segment, bool filler);
 void tmem_port_kick(struct tmem_port *port);
+/* What was sent and has not come back never will: QEMU drops what it had begun to write when its
+ * other end closes, without giving it back. Should it come back all the same, it counts for
+ * nothing; what is read of it meanwhile is noise before HELLO (Q). */
+void tmem_port_forget(struct tmem_port *port);
 /* The same where nothing was added. A device that stopped in the middle of a segment when its host
  * side went looks at it again only when it is told. */
 void tmem_port_remind(struct tmem_port *port);
