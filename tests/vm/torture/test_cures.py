@@ -37,7 +37,12 @@ def sites(kernels: Kernels, vms: Provisioner) -> Iterator[dict[str, Site]]:
         yield made
 
 
-@pytest.mark.parametrize("cure", SCENARIOS)
+# The summaries (T) may hide what the others leave in the pool: a get that is sure to miss asks
+# nobody. The two are to be told apart first.
+CERTAIN = [cure for cure in SCENARIOS if cure in ("s1", "s5")]
+
+
+@pytest.mark.parametrize("cure", CERTAIN)
 def test_old_bytes_are_read_without_the_cure(sites: dict[str, Site], cure: str) -> None:
     def old_blocks(site: Site) -> int:
         sharing_works(site, f"{cure}-shared")
