@@ -40,9 +40,13 @@ def _remote(
         assert isinstance(self, RemoteProvisioner)
         bound = inspect.signature(local).bind(self, *arguments, **named).arguments
         plain = {name: encode(value) for name, value in bound.items() if name != "self"}
-        found: Result = decode(
-            self.ask(local.__name__, plain), typing.get_type_hints(local)["return"]
-        )
+        said = self.ask(local.__name__, plain)
+        try:
+            found: Result = decode(said, typing.get_type_hints(local)["return"])
+        except BadValue:
+            raise errors.VmError(
+                "the service is of another version than this command; restart the service"
+            ) from None
         return found
 
     return call
