@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Records of an experiment that nobody ran."""
 
-from tmem_host.experiment.records import End, GuestRun, Header, Host, Run, Sample, Versions
+from tmem_host.experiment.records import Disks, End, GuestRun, Header, Host, Run, Sample, Versions
+from tmem_host.provision.vm.spec import IoProfile
 
 HEADER = Header(
     experiment="shared-pool",
@@ -15,6 +16,13 @@ HEADER = Header(
     ),
     versions=Versions(
         kvm_tmem="0.1.0", qemu="7.2.22", libvirt="9.0.0", guest_kernel="5.10.223", image="abc"
+    ),
+    disks=Disks(
+        cache="none",
+        profiles={
+            "native": IoProfile(),
+            "contended": IoProfile(iops=200, bytes_per_second=30_000_000),
+        },
     ),
 )
 GUEST = GuestRun(

@@ -68,7 +68,14 @@ def test_a_line_that_is_wrong_is_named(tmp_path: Path) -> None:
 def test_fields_of_a_later_version_are_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER, RUN, END)
     text = path.read_text()
-    for known in ('"experiment":', '"cpu":', '"arm":', '"disk_read_bytes":', '"status":'):
+    for known in (
+        '"experiment":',
+        '"cpu":',
+        '"arm":',
+        '"disk_read_bytes":',
+        '"iops":',
+        '"status":',
+    ):
         text = text.replace(known, f'"later": {{"x": [1]}}, {known}', 1)
     path.write_text(text)
     result = read(tmp_path)

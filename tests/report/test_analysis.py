@@ -9,6 +9,8 @@ import pytest
 from tests.report.made import MIB, analysis, result
 from tests.report.synthetic import Plan
 from tmem_host.experiment.errors import BadResult
+from tmem_host.experiment.records import Disks
+from tmem_host.provision.vm.spec import IoProfile
 from tmem_host.report.merge import merge
 from tmem_host.report.points import WHOLE
 
@@ -95,6 +97,19 @@ def test_results_that_differ_in_more() -> None:
     merged = merge(result(PLAN, replace(PLAN, data_mib=64)))
     (difference,) = merged.differences
     assert difference.startswith("data.size: ")
+
+
+def test_a_profile_that_is_another_one() -> None:
+    one, other = result(PLAN, PLAN)
+    both = {"native": IoProfile(), "contended": IoProfile(iops=200)}
+    first = replace(one.header, disks=Disks(cache="none", profiles=both))
+    for profiles, differ in (
+        ({"native": IoProfile()}, []),
+        ({"contended": IoProfile(iops=100)}, ["disk profile contended"]),
+    ):
+        second = replace(other.header, disks=Disks(cache="none", profiles=profiles))
+        merged = merge([replace(one, header=first), replace(other, header=second)])
+        assert [difference.partition(":")[0] for difference in merged.differences] == differ
 
 
 def test_results_of_two_experiments() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.report.synthetic import Plan, write
 from tmem_host.cli import main
-from tmem_host.experiment.records import FILE_NAME, read
+from tmem_host.experiment.records import FILE_NAME, FORMAT, read
 from tmem_host.report.files import CSV_NAME, PAGE_NAME
 
 Capture = pytest.CaptureFixture[str]
@@ -140,7 +140,7 @@ def _nonsense(path: Path) -> None:
 
 
 def _unknown_format(path: Path) -> None:
-    path.write_text(path.read_text().replace('"format": 1', '"format": 7', 1))
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 7', 1))
 
 
 def _a_wrong_line(path: Path) -> None:

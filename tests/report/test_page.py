@@ -113,7 +113,7 @@ def test_conditions_are_stated(page: html.HtmlElement) -> None:
         "native",
         "contended",
         "cache mode none",
-        "200 requests and 30 MB a second",
+        "200 requests and 30 MB a second for each disk",
         "guest RAM 80, 112, 144, 176 MiB; disk contended, native; 2 rounds.",
         "one copy for all guests",
         "all guests read the data again",

@@ -19,8 +19,9 @@ from typing import Any, Self
 
 from tmem_host.control.codec import BadValue, decode, encode
 from tmem_host.experiment.errors import BadResult, ExperimentError
+from tmem_host.provision.vm.spec import IoProfile
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "result.jsonl"
 
 STATUSES = ("complete", "interrupted", "failed")
@@ -49,6 +50,15 @@ class Versions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Disks:
+    """The guests' disks that were measured: what the host's page cache does for them, and the
+    limits of each by the name of the profile."""
+
+    cache: str
+    profiles: dict[str, IoProfile]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Header:
     """What the experiment was. `settings` are those of its file with all defaults filled in and
     what the command line changed; `started` is an ISO 8601 time with its zone."""
@@ -62,6 +72,7 @@ class Header:
     command: str
     host: Host
     versions: Versions
+    disks: Disks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +249,8 @@ def _known(value: Any, hint: Any) -> Any:
     """`value` without what a later version has added to its records."""
     if typing.get_origin(hint) is list and isinstance(value, list):
         return [_known(item, typing.get_args(hint)[0]) for item in value]
+    if typing.get_origin(hint) is dict and isinstance(value, dict):
+        return {name: _known(item, typing.get_args(hint)[1]) for name, item in value.items()}
     if not dataclasses.is_dataclass(hint) or not isinstance(value, dict):
         return value
     hints = typing.get_type_hints(hint)

@@ -17,15 +17,16 @@ from tmem_host.experiment.lock import only_one
 from tmem_host.experiment.phases import Recorder
 from tmem_host.experiment.plan import Point, plan
 from tmem_host.experiment.progress import PointProgress
-from tmem_host.experiment.records import End, Header, Run, Sample, Writer
+from tmem_host.experiment.records import Disks, End, Header, Run, Sample, Writer
 from tmem_host.experiment.service import PrivateService
 from tmem_host.experiment.settings import Settings
-from tmem_host.experiment.stage import Stage, staged
+from tmem_host.experiment.stage import DISK_CACHE, Stage, staged
 from tmem_host.experiment.system import System
 from tmem_host.experiment.workloads import phases
 from tmem_host.provision.agent import AgentError
 from tmem_host.provision.errors import ProvisionError
 from tmem_host.provision.progress import Progress
+from tmem_host.provision.vm.spec import IO_PROFILES
 
 _LOGS = "logs"
 
@@ -145,4 +146,8 @@ class _Experiment:
             command=command,
             host=system.host(self._built),
             versions=system.versions(self._built),
+            disks=Disks(
+                cache=DISK_CACHE.value,
+                profiles={name: IO_PROFILES[name] for name in self._settings.profiles},
+            ),
         )

@@ -26,6 +26,8 @@ from tmem_host.provision.vm.spec import IO_PROFILES, Cache, Disk, VmSpec
 from tmem_host.provision.vm.stopping import undisturbed
 
 SWAP_NAME = "swap"
+# Else the host would keep for all arms what tmem keeps.
+DISK_CACHE = Cache.NONE
 MANIFEST = "/tmp/manifest.json"
 _NETWORK = "cluster"
 _BOOT_LIMIT_S = 300.0
@@ -104,10 +106,10 @@ def _spec(
     disks = []
     if data is not None:
         shared = data.shared is not None
-        disks.append(Disk(name=DISK_NAME, path=copy, shared=shared, cache=Cache.NONE, io=io))
+        disks.append(Disk(name=DISK_NAME, path=copy, shared=shared, cache=DISK_CACHE, io=io))
     if settings.workload == "memory":
         swap_bytes = settings.load.swap
-        disks.append(Disk(name=SWAP_NAME, size_bytes=swap_bytes, cache=Cache.NONE, io=io))
+        disks.append(Disk(name=SWAP_NAME, size_bytes=swap_bytes, cache=DISK_CACHE, io=io))
     return VmSpec(
         name="any",
         kernel=system.kernel.image,

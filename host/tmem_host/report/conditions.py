@@ -7,7 +7,7 @@ from typing import Any
 from tmem_host.cli.output import count
 from tmem_host.experiment.arms import ARMS
 from tmem_host.experiment.records import Header
-from tmem_host.provision.vm.spec import IO_PROFILES, IoProfile
+from tmem_host.provision.vm.spec import IoProfile
 from tmem_host.report.analysis import Analysis
 from tmem_host.report.merge import flat
 from tmem_host.report.points import COLD, SECOND, WHOLE
@@ -16,8 +16,6 @@ from tmem_host.report.words import mebibytes
 
 # Settings that are sizes in bytes.
 _SIZES = {"arena", "data.size", "read.record", "load.base", "load.peak", "load.swap"}
-# Of every experiment whose result has this format.
-_CACHE = "cache mode none"
 _NAME_HEADS = ("What", "Name", "Meaning")
 _NAMES = {"memory": "memory (MiB for each guest)"}
 
@@ -57,7 +55,8 @@ def summary(analysis: Analysis) -> str:
     measured_with = (
         f"Measured with {hosts}; QEMU {_listed(header.versions.qemu for header in headers)}, guest"
         f" kernel {_listed(header.versions.guest_kernel for header in headers)}, kvm-tmem"
-        f" {_listed(header.versions.kvm_tmem for header in headers)}; {_CACHE}; seed"
+        f" {_listed(header.versions.kvm_tmem for header in headers)}; disks with cache mode"
+        f" {_listed(header.disks.cache for header in headers)}; seed"
         f" {_listed(str(header.seed) for header in headers)}"
     )
     if not analysis.curves:
@@ -101,23 +100,14 @@ def _rows(header: Header) -> list[tuple[str, ...]]:
         ("libvirt", versions.libvirt),
         ("guest kernel", versions.guest_kernel),
         ("guest image", versions.image),
-        ("disks of the guests", f"{_CACHE}: the host's page cache is not in the way"),
-        *(
-            (f"disk profile {name}", _limits(IO_PROFILES[name]))
-            for name in _profiles(header)
-            if name in IO_PROFILES
-        ),
+        ("disks of the guests", f"cache mode {header.disks.cache}"),
+        *((f"disk profile {name}", _limits(each)) for name, each in header.disks.profiles.items()),
         *(
             (_NAMES.get(name, name), _plain(name, value))
             for name, value in flat(header.settings).items()
             if name not in ("seed", "title")
         ),
     ]
-
-
-def _profiles(header: Header) -> list[str]:
-    profiles = header.settings.get("profiles")
-    return [str(name) for name in profiles] if isinstance(profiles, list) else []
 
 
 def _limits(profile: IoProfile) -> str:

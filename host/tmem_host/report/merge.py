@@ -60,7 +60,9 @@ def _end(result: Result) -> End:
 
 
 def _differences(headers: Sequence[Header]) -> list[str]:
-    described = [_described(header) for header in headers]
+    # profiles may be added by a result, but one name means the same limits in all of them
+    common = set.intersection(*(set(header.disks.profiles) for header in headers))
+    described = [_described(header, common) for header in headers]
     names = sorted({name for each in described for name in each})
     return [
         f"{name}: {' and '.join(values)}"
@@ -70,12 +72,20 @@ def _differences(headers: Sequence[Header]) -> list[str]:
     ]
 
 
-def _described(header: Header) -> dict[str, Any]:
+def _described(header: Header, profiles: set[str]) -> dict[str, Any]:
     settings = {key: value for key, value in header.settings.items() if key not in _SWEPT}
     return (
         flat(settings)
         | {f"host {name}": value for name, value in vars(header.host).items()}
         | {f"version of {name}": value for name, value in vars(header.versions).items()}
+        | {"cache mode of the disks": header.disks.cache}
+        | {
+            f"disk profile {name}": (
+                f"{limits.iops} requests, {limits.bytes_per_second} bytes a second"
+            )
+            for name, limits in header.disks.profiles.items()
+            if name in profiles
+        }
     )
 
 
