@@ -5,6 +5,16 @@
  */
 enum { FIRST_WINDOW = 4 };
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
 static struct tmem_run *find_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 				 uint64_t index)
 {
@@ -17,26 +27,38 @@ static struct tmem_run *find_run(struct tmem_shim *shim, uint32_t pool, const st
 	return NULL;
 }
 
-static void begin_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
-		      uint64_t index)
+/* Runs are as long as what is read at once, often a record of one size. What is fetched behind its
+ * end is fetched in vain, and gone from a private pool: so a run that was shorter than expected
+ * counts at once, longer ones little by little. */
+static void learn(struct tmem_shim *shim, const struct tmem_run *ended)
+{
+	if (ended->pool == TMEM_NO_HOST_POOL)
+		return;
+	if (ended->length < shim->run_pages)
+		shim->run_pages = ended->length;
+	else
+		shim->run_pages +=
+			smaller(shim->run_pages, (ended->length - shim->run_pages + 3) / 4);
+}
+
+static struct tmem_run *begin_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
+				  uint64_t index)
 {
 	struct tmem_run *oldest = &shim->runs[0];
 
 	for (uint32_t i = 1; i < shim->config.runs; i++)
 		if (shim->run_clock - shim->runs[i].used > shim->run_clock - oldest->used)
 			oldest = &shim->runs[i];
+	learn(shim, oldest);
 	oldest->pool = pool;
 	oldest->oid = *oid;
 	oldest->next = index + 1;
 	oldest->frontier = index + 1;
 	oldest->length = 1;
-	oldest->window = FIRST_WINDOW;
+	oldest->expected = shim->run_pages;
+	oldest->window = smaller(larger(FIRST_WINDOW, shim->run_pages), shim->config.ahead_pages);
 	oldest->used = shim->run_clock;
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
+	return oldest;
 }
 
 /* How many of the pages from @first on are worth asking for: none that are certainly not there at
@@ -50,28 +72,43 @@ static uint32_t worthwhile(struct tmem_shim *shim, const struct tmem_shim_pool *
 	return count;
 }
 
+/* Where the run is expected to end. */
+static uint64_t expected_end(const struct tmem_run *run)
+{
+	return run->next - run->length + run->expected;
+}
+
+/* How many pages to ask for from @first on: up to the expected end of the run, or, behind that,
+ * what its window says. */
+static uint32_t wanted(const struct tmem_shim *shim, const struct tmem_run *run, uint64_t first)
+{
+	uint32_t window = smaller(run->window, shim->config.ahead_pages);
+	uint64_t end = expected_end(run);
+
+	return first < end && end - first < window ? (uint32_t)(end - first) : window;
+}
+
 uint32_t tmem_ahead_window(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			   const struct tmem_oid *oid, uint64_t index)
 {
 	struct tmem_run *run;
-	uint32_t window;
 
 	if (!shim->config.ahead_pages)
 		return 0;
 	shim->run_clock++;
 	run = find_run(shim, pool->id, oid, index);
 	if (!run) {
-		begin_run(shim, pool->id, oid, index);
-		return 0;
+		run = begin_run(shim, pool->id, oid, index);
+		if (run->expected == 1)
+			return 0;
+		return worthwhile(shim, pool, oid, index + 1, wanted(shim, run, index + 1));
 	}
 	run->next = index + 1;
 	run->length++;
 	run->used = shim->run_clock;
 	if (run->frontier > index + 1)
 		return 0; /* asked for already, by this run */
-	window = smaller(run->window, shim->config.ahead_pages);
-	window = worthwhile(shim, pool, oid, index + 1, window);
-	return window;
+	return worthwhile(shim, pool, oid, index + 1, wanted(shim, run, index + 1));
 }
 
 /* The run has asked for everything before @frontier. */
@@ -103,7 +140,10 @@ void tmem_ahead_refill(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	if (run->frontier - index - 1 > run->window / 2)
 		return;
 	first = run->frontier;
-	window = smaller(run->window, shim->config.ahead_pages);
+	/* it may well end where it is expected to */
+	if (first >= expected_end(run) && run->length <= larger(run->expected, FIRST_WINDOW))
+		return;
+	window = wanted(shim, run, first);
 	/* half of the buffer at most is on its way to one reader */
 	window = smaller(window, shim->config.landing_pages / 2);
 	window = worthwhile(shim, pool, oid, first, window);

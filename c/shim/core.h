@@ -133,9 +133,10 @@ struct tmem_landed {
 
 struct tmem_run {
 	uint32_t pool;
-	uint32_t length; /* gets in sequence */
-	uint32_t window; /* pages to ask for ahead next */
-	uint32_t used;   /* for finding the one to replace */
+	uint32_t length;   /* gets in sequence */
+	uint32_t expected; /* how long it will be, by those before it */
+	uint32_t window;   /* pages to ask for ahead next */
+	uint32_t used;     /* for finding the one to replace */
 	struct tmem_oid oid;
 	uint64_t next;
 	uint64_t frontier; /* first page that was not asked for */
@@ -212,6 +213,7 @@ struct tmem_shim {
 	uint32_t landing_next, landed_count;
 	struct tmem_run *runs;
 	uint32_t run_clock;
+	uint32_t run_pages; /* how long runs are expected to be */
 	struct tmem_window *windows;
 	uint32_t window_clock;
 	uint64_t *filter; /* windows of private pools that were ever put into */

@@ -133,6 +133,7 @@ struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *co
 	shim->hello_ns = shim->echo_ns = shim->progress_ns = TMEM_NEVER;
 	tmem_landing_drop_all(shim);
 	tmem_own_reset(shim);
+	shim->run_pages = 1;
 	for (uint32_t i = 0; i < completed.runs; i++)
 		shim->runs[i].pool = TMEM_NO_HOST_POOL;
 	for (uint32_t i = 0; i < completed.summary_windows; i++)

@@ -133,6 +133,23 @@ static uint64_t read_file(int guest, uint32_t pool, uint64_t object)
 	return hits;
 }
 
+/* Reads records of so many pages, each once, none before its neighbour; how many pages were there.
+ */
+static uint64_t read_records(int guest, uint32_t pool, uint64_t object, uint32_t pages)
+{
+	uint8_t page[TMEM_PAGE_BYTES];
+	struct tmem_oid oid = oid_of(object);
+	uint32_t records = FILE_PAGES / pages;
+	uint64_t hits = 0;
+
+	for (uint32_t i = 0; i < records; i++)
+		for (uint32_t j = 0; j < pages; j++)
+			hits += tmem_cleancache_get_page(shims[guest], pool, &oid,
+							 (uint64_t)(i * 37 % records) * pages + j,
+							 page) == TMEM_DONE;
+	return hits;
+}
+
 static void put_file(int guest, uint32_t pool, uint64_t object)
 {
 	uint8_t page[TMEM_PAGE_BYTES];
@@ -173,6 +190,33 @@ static void sequential_reads_cost_few_trips(void)
 	before = COUNTER(0, round_trips);
 	CHECK_EQ(read_file(0, own, 7), 0);
 	CHECK((COUNTER(0, round_trips) - before) * 100 <= FILE_PAGES * 5);
+	stop_guests();
+	stop_server();
+}
+
+/* In no order: once their size is known, a trip each, and little is fetched behind their ends. */
+static void records_cost_a_trip_each(void)
+{
+	static const uint8_t uuid[16] = {1};
+	uint32_t shared;
+
+	start_server();
+	start_guests("records");
+	shared = pool_of(0, TMEM_POOL_SHARED, uuid);
+	put_file(0, shared, 7);
+	for (uint32_t pages = 1; pages <= 32; pages *= 2) {
+		uint64_t trips = COUNTER(0, round_trips), ahead = COUNTER(0, ahead_asked);
+
+		/* all, unless the machine is so busy that the pool is not served for a while */
+		CHECK(read_records(0, shared, 7, pages) > FILE_PAGES / 2);
+		trips = COUNTER(0, round_trips) - trips;
+		ahead = COUNTER(0, ahead_asked) - ahead;
+		printf("%u pages: %llu trips, %llu ahead; ", pages, (unsigned long long)trips,
+		       (unsigned long long)ahead);
+		/* of each size it is learnt anew */
+		CHECK(trips <= FILE_PAGES / pages + 48);
+		CHECK(ahead <= FILE_PAGES * 3 / 2);
+	}
 	stop_guests();
 	stop_server();
 }
@@ -474,6 +518,7 @@ int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		{"sequential_reads_cost_few_trips", sequential_reads_cost_few_trips},
+		{"records_cost_a_trip_each", records_cost_a_trip_each},
 		{"exiting_processes_flush_in_ranges", exiting_processes_flush_in_ranges},
 		{"many_callers_and_trouble", many_callers_and_trouble},
 		{"two_nodes_share_files", two_nodes_share_files},
