@@ -15,8 +15,8 @@ int tmem_request_new_pool(struct tmem_session *session, const struct tmem_messag
 	 */
 	if (request->index > UINT32_MAX)
 		return TMEM_EINVAL;
-	if (flags & TMEM_POOL_SHARED && session->durable.flags & TMEM_STATE_STAYS_OUT &&
-	    !(request->flags & TMEM_WIRE_NEW_MOUNT))
+	if (flags & TMEM_POOL_SHARED && !(request->flags & TMEM_WIRE_NEW_MOUNT) &&
+	    !tmem_session_may_rejoin(session, tmem_now_ns()))
 		return TMEM_ETIMEDOUT;
 	code = tmem_pool_new(session->client, untrusted_uuid, flags, &pool, &granted);
 	if (code != 0)

@@ -218,6 +218,8 @@ bool tmem_session_served(struct tmem_session *session, uint32_t untrusted_pool);
 /* Before the client joins its first shared pool: the time in which it must echo runs from now on,
  * not from when it last shared one. It is not served before its first echo. */
 void tmem_session_start_clock(struct tmem_session *session);
+/* Whether mounts that were members before may join shared pools (R-a). */
+bool tmem_session_may_rejoin(const struct tmem_session *session, uint64_t now_ns);
 /* The client has joined the shared pool under @pool: 0 or -ENOMEM. */
 int tmem_session_join(struct tmem_session *session, uint32_t pool);
 /* The pool is gone. */

@@ -48,6 +48,19 @@ static bool room_for_join(struct tmem_session *session)
 	return true;
 }
 
+/* Whether it was not heard for T_expel since it last shared a pool. No timer looks for that, and it
+ * is sticky as well: later echoes count for nothing, until a new mount starts the clock. */
+static bool lapsed_outside(const struct tmem_session *session, uint64_t now_ns)
+{
+	return session->join_count == 0 && session->progress.echo_ns != 0 &&
+	       now_ns >= session->progress.echo_ns + session->server->times.expel_ns;
+}
+
+bool tmem_session_may_rejoin(const struct tmem_session *session, uint64_t now_ns)
+{
+	return !(session->durable.flags & TMEM_STATE_STAYS_OUT) && !lapsed_outside(session, now_ns);
+}
+
 int tmem_session_join(struct tmem_session *session, uint32_t pool)
 {
 	struct tmem_pool_info info;
@@ -113,7 +126,7 @@ bool tmem_session_echo(struct tmem_session *session, uint64_t untrusted_token)
 {
 	uint64_t time_ns = tmem_state_token_ns(session->server->state, untrusted_token);
 
-	if (time_ns == 0)
+	if (time_ns == 0 || lapsed_outside(session, tmem_now_ns()))
 		return false;
 	if (time_ns <= session->progress.echo_ns && atomic_load(&session->sharer.until_ns) != 0)
 		return true;

@@ -231,8 +231,14 @@ static inline bool tmem_pool_persistent(const struct tmem_shim_pool *pool)
 {
 	return pool->wanted & TMEM_POOL_PERSISTENT;
 }
-/* Whether this guest has a part in shared pools, so that it has to echo. */
+/* In how many shared pools this guest has a part. */
 uint32_t tmem_pools_shared(const struct tmem_shim *shim);
+/* Whether it has to echo: it has a part, or could not have it again if it were silent (R-a). */
+bool tmem_pools_echo(const struct tmem_shim *shim);
+/* The pool is no more. */
+void tmem_pool_free_place(struct tmem_shim *shim, struct tmem_shim_pool *pool);
+/* The pool stays out and is no more, its mount may live on. */
+void tmem_pool_remember_outcast(struct tmem_shim *shim, const struct tmem_shim_pool *pool);
 int tmem_pool_destroy_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 			    struct tmem_shim_request *request);
 /* Asks the host for pools that are wanted. */

@@ -32,7 +32,7 @@ static uint64_t echo_period_ns(const struct tmem_shim *shim)
 
 static void echo(struct tmem_shim *shim, uint64_t now_ns)
 {
-	bool member = tmem_pools_shared(shim) > 0;
+	bool member = tmem_pools_echo(shim);
 	bool quiet = now_ns - shim->heard_ns >= shim->config.idle_ms * TMEM_NS_PER_MS &&
 		     shim->answered == shim->head;
 
@@ -81,7 +81,7 @@ static uint64_t running(struct tmem_shim *shim, uint64_t now_ns)
 		}
 		next_ns = earlier(next_ns, shim->progress_ns + silent_ns);
 	}
-	if (tmem_pools_shared(shim) && !is_silent(shim))
+	if (tmem_pools_echo(shim) && !is_silent(shim))
 		next_ns = earlier(next_ns, next_echo_ns(shim, now_ns));
 	return earlier(next_ns, shim->heard_ns + shim->config.idle_ms * TMEM_NS_PER_MS);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Echoes: what the shim names as confirmed is what the host's lease counts from (R-a), so an echo
- * that the host did not know confirms nothing.
+ * that the host did not know confirms nothing; and in what order pools are asked for, since the
+ * host looks at the age of some.
  */
 #include "check.h"
 #include "core.h"
@@ -139,6 +140,52 @@ static void a_young_token_lets_the_next_shim_in(void)
 	}
 }
 
+static uint32_t host_id(int pool)
+{
+	struct tmem_shim_pool_info ret;
+
+	CHECK(pool >= 0);
+	CHECK_EQ(tmem_shim_pool_info(shim, (uint32_t)pool, &ret), 0);
+	CHECK_EQ(ret.state, TMEM_SHIM_POOL_READY);
+	return ret.host_id;
+}
+
+static void freeze(uint32_t frozen)
+{
+	const struct tmem_client_settings settings = {.weight = 1, .frozen = frozen};
+
+	CHECK_EQ(tmem_client_set(sim.clients[0].client, &settings), 0);
+}
+
+/* A new mount starts the host's clock of the client; before that, who rejoins has to be young. */
+static void who_rejoins_is_asked_for_before_a_new_mount(void)
+{
+	static const uint8_t other[16] = {2, 4};
+
+	for (int refused = 0; refused < 2; refused++) {
+		int mounted = -1, rejoining;
+
+		start();
+		leave_pool();
+		if (!refused)
+			sim_break(&sim, 0, true);
+		freeze((uint32_t)refused);
+		if (!refused)
+			mounted = tmem_shim_new_pool(shim, TMEM_POOL_SHARED, other);
+		rejoining = tmem_shim_rejoin_pool(shim, uuid);
+		if (refused) {
+			sim_settle(&sim, 0);
+			freeze(0);
+			mounted = tmem_shim_new_pool(shim, TMEM_POOL_SHARED, other);
+		} else {
+			sim_connect(&sim, 0);
+		}
+		sim_settle(&sim, 0);
+		CHECK(host_id(rejoining) < host_id(mounted));
+		sim_stop(&sim);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -147,6 +194,8 @@ int main(int argc, char **argv)
 		{"a_member_asks_for_its_next_tick_in_time",
 		 a_member_asks_for_its_next_tick_in_time},
 		{"a_young_token_lets_the_next_shim_in", a_young_token_lets_the_next_shim_in},
+		{"who_rejoins_is_asked_for_before_a_new_mount",
+		 who_rejoins_is_asked_for_before_a_new_mount},
 	};
 
 	return RUN_TESTS(tests, argc, argv);

@@ -11,7 +11,7 @@ import pytest
 
 from tests.server import peer as p
 from tests.server.conftest import SHARED, Host
-from tests.server.peer import Farewell, Memory, page_of
+from tests.server.peer import Farewell, Memory, Peer, page_of
 from tmem_host.native import EndReason, Event, EventKind, SessionState, UnknownPool
 
 # No test depends on being faster than this.
@@ -335,6 +335,46 @@ def test_who_has_left_rejoins_only_while_its_proof_is_young(
     time.sleep(pause_s)
     offer = host.again(peer, "first").hello(session=peer.memory.session)
     assert (offer["verdict"], offer["rejoin"]) == (p.NEW_EPOCH, not pause_s)
+
+
+@pytest.fixture
+def left_young(make_host: MakeHost) -> Peer:
+    """Was a member and has left; its echo is younger than T_expel, which is short."""
+    host = make_host(workers=1, lease_ms=100, expel_ms=2000)
+    peer = host.guest("first")
+    pool = peer.new_pool(shared=SHARED.bytes, new_mount=True)
+    peer.echo()
+    assert peer.call(p.DESTROY_POOL, pool=pool).status == p.DONE
+    return peer
+
+
+def test_who_has_left_rejoins_in_the_same_session(patient: Host) -> None:
+    """Recovery of another node leaves and joins again at once."""
+    two = Two(patient)
+    two.echo()
+    leave_by_destroy(two)
+    assert two.peers[0].join(shared=SHARED.bytes).index & p.SHARED
+
+
+def test_who_was_silent_after_leaving_stays_out(left_young: Peer) -> None:
+    """No timer expels it, nobody waits for it; perhaps others have taken it for dead since."""
+    time.sleep(2.1)
+    assert left_young.join(shared=SHARED.bytes).status == p.ETIMEDOUT
+    reply = left_young.join(shared=SHARED.bytes, new_mount=True)
+    assert reply.index & p.SHARED
+    # a new mount's clock runs from now on
+    assert left_young.echo() == p.DONE
+
+
+@pytest.mark.parametrize("epoch", ["the same", "the next"])
+def test_what_it_echoes_after_a_lapse_makes_it_no_younger(left_young: Peer, epoch: str) -> None:
+    time.sleep(2.1)
+    assert left_young.echo() == p.MISS  # brings the newest token
+    assert left_young.echo() == p.MISS
+    if epoch == "the next":
+        left_young.memory.confirmed = left_young.memory.token
+        assert not left_young.begin()["rejoin"]
+    assert left_young.join(shared=SHARED.bytes).status == p.ETIMEDOUT
 
 
 def test_another_boot_has_no_old_mounts(patient: Host) -> None:

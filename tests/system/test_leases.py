@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -11,9 +12,11 @@ import pytest
 
 from tests.shim.conftest import PATIENT, Host
 from tests.system.events import await_event, forget_events
-from tmem_host.native import EventKind, SessionState
+from tmem_host.native import EndReason, EventKind, SessionState
+from tmem_shim._shim import lib
 from tmem_shim.abi import OFF, PAGE_BYTES, Event, PoolState
 from tmem_shim.frontends import Cleancache
+from tmem_shim.pool import Pool
 from tmem_shim.records import Config
 from tmem_shim.shim import Shim
 
@@ -55,6 +58,8 @@ def await_expelled(host: Host, client: str) -> None:
 
 # Long enough for this machine to be busy elsewhere.
 EXPEL_MS = 3000
+# A refused pool is asked for again after this (c/shim/pools_ask.c).
+RETRY_MS = 1000
 # Every get asks the host.
 CONFIG = Config(get_ms=600_000, silent_ms=600_000, ahead_pages=OFF, summary_windows=OFF)
 
@@ -102,6 +107,50 @@ def test_a_guest_that_stays_away_is_expelled(make_host: Callable[..., Host]) -> 
     again = mount(two)
     again.put_page(OID, 0, page(3))
     assert read_served(again) == page(3)
+
+
+def rejoin(shim: Shim) -> Pool:
+    """As the kernel's hooks do for a mount whose pool was left while it lives on."""
+    with shim.handle as pointer:
+        return shim.pool(lib.tmem_shim_rejoin_pool(pointer, SHARED.bytes))
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_mount_that_has_left_rejoins_only_if_its_guest_has_lived_on(
+    make_host: Callable[..., Host], silent: bool
+) -> None:
+    """R-a: what it asked for before others took its guest for dead comes when it wakes."""
+    host = make_host(workers=1, lease_ms=250, expel_ms=EXPEL_MS, giveup_ms=60_000)
+    shim = host.shim("one", config=CONFIG)
+    cache = mount(shim)
+    cache.invalidate_fs()  # the host has seen it leave, so nobody expels it
+    shim.pause()
+    again = rejoin(shim)
+    if silent:
+        time.sleep(1.5 * EXPEL_MS / 1000)
+    shim.pause(False)
+    while again.info().state in {PoolState.WANTED, PoolState.ASKED}:
+        time.sleep(0.01)
+    assert again.info().state is (PoolState.STAYS_OUT if silent else PoolState.READY)
+
+
+def test_a_mount_waits_for_its_frozen_client_without_getting_too_old(
+    make_host: Callable[..., Host],
+) -> None:
+    """It asks every second, and echoes more often than that."""
+    host = make_host(workers=1, lease_ms=250, expel_ms=RETRY_MS * 19 // 10, giveup_ms=60_000)
+    shim = host.shim("one", config=CONFIG)
+    cache = mount(shim)
+    client = host.engine.find_client("one")
+    client.set(frozen=True)
+    host.server.end_session("one", EndReason.RESET)
+    while cache.pool.info().state is not PoolState.REFUSED:
+        time.sleep(0.01)
+    time.sleep(4 * RETRY_MS / 1000)
+    client.set(frozen=False)
+    while (state := cache.pool.info().state) is not PoolState.READY:
+        assert state is not PoolState.STAYS_OUT
+        time.sleep(0.01)
 
 
 def test_giving_up_a_flush_ends_the_session_before_the_lock_goes(
