@@ -18,7 +18,8 @@ from tmem_host.provision.vm.connection import choose_places, choose_uri
 from tmem_host.provision.vm.errors import BadSetting, NoSuchVm, WrongState
 from tmem_host.provision.vm.info import VmInfo
 from tmem_host.provision.vm.places import VmPlaces
-from tmem_host.provision.vm.provisioner import BOOT_LIMIT_S, STOP_LIMIT_S, Provisioner
+from tmem_host.provision.vm.power import BOOT_LIMIT_S, STOP_LIMIT_S
+from tmem_host.provision.vm.provisioner import Provisioner
 from tmem_host.provision.vm.remote import open_provisioner
 from tmem_host.provision.vm.stopping import interruptible, undisturbed
 

@@ -7,18 +7,13 @@ domain, and is removed by whoever opens the VMs next.
 """
 
 import contextlib
-import os
 import shutil
-import time
 import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
-from xml.sax.saxutils import escape
 
-from tmem_host.provision.agent import Agent, AgentError
-from tmem_host.provision.progress import Progress, Silent
+from tmem_host.provision.progress import Progress
 from tmem_host.provision.vm import boot
 from tmem_host.provision.vm.bindings import libvirt
 from tmem_host.provision.vm.channels import read_settings, write_settings
@@ -33,38 +28,31 @@ from tmem_host.provision.vm.disks import make_disks
 from tmem_host.provision.vm.domain_xml import domain_xml
 from tmem_host.provision.vm.errors import (
     GuestFailed,
-    LibvirtFailed,
     NoSuchVm,
     VmError,
     VmExists,
-    WrongState,
 )
 from tmem_host.provision.vm.events import DomainWatch
 from tmem_host.provision.vm.info import (
     DiskCounters,
     VmInfo,
     disk_counters,
-    ending,
     vm_info,
 )
 from tmem_host.provision.vm.lifecycle import ClientLifecycle
 from tmem_host.provision.vm.networks import Networks
-from tmem_host.provision.vm.peer import pid_file, qemu_pid
-from tmem_host.provision.vm.places import Places, VmPlaces, make_directory, service_group
-from tmem_host.provision.vm.policy import NobodyKnows, PersistentPages, check_may_rewind
+from tmem_host.provision.vm.places import Places, VmPlaces, make_directory
+from tmem_host.provision.vm.policy import PersistentPages
+from tmem_host.provision.vm.power import BOOT_LIMIT_S, Power
 from tmem_host.provision.vm.settings import TmemSettings
 from tmem_host.provision.vm.spec import VmSpec
 from tmem_host.provision.vm.stopping import undisturbed
 
-# Under TCG on a busy host; a guest takes a few seconds.
-BOOT_LIMIT_S = 180.0
-STOP_LIMIT_S = 60.0
 # How long to wait for another process to be done with the VMs.
 _PATIENCE_S = 15.0
-_LOOK_AGAIN_S = 0.1
 
 
-class Provisioner:
+class Provisioner(Power):
     """The VMs of one libvirt connection, as a context manager: open inside, closed outside.
 
     Methods raise VmError, in one sentence. They may be called from several threads; two that
@@ -82,15 +70,12 @@ class Provisioner:
         progress: Progress | None = None,
         patience_s: float = _PATIENCE_S,
     ) -> None:
-        self.uri = choose_uri(uri)
-        self.places = places or choose_places(self.uri)
+        uri = choose_uri(uri)
+        super().__init__(uri, places or choose_places(uri), pages, progress)
         self._lifecycle = lifecycle
-        self._pages = pages or NobodyKnows()
-        self._progress = progress or Silent()
         self._patience_s = patience_s
         self._networks = Networks(self.places.networks)
         self._open = contextlib.ExitStack()
-        self._libvirt: libvirt.virConnect | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -117,31 +102,6 @@ class Provisioner:
 
     # ---- looking -----------------------------------------------------------------------------
 
-    def alive(self) -> bool:
-        """Whether libvirt still answers on this connection."""
-        try:
-            return bool(self._connection().isAlive())
-        except libvirt.libvirtError:
-            return False
-
-    def name_of(self, uuid_or_id: str) -> str | None:
-        """The name of the domain with this uuid or, while it runs, this id; None without one."""
-        try:
-            if uuid_or_id.isdecimal():
-                return str(self._connection().lookupByID(int(uuid_or_id)).name())
-            return str(self._connection().lookupByUUIDString(uuid_or_id).name())
-        except (libvirt.libvirtError, OverflowError):
-            return None
-
-    def resolve(self, name_uuid_or_id: str) -> str:
-        """The name of the domain so called, whoever made it; NoSuchVm."""
-        if found := self.name_of(name_uuid_or_id):
-            return found
-        try:
-            return str(self._connection().lookupByName(name_uuid_or_id).name())
-        except libvirt.libvirtError:
-            raise NoSuchVm(f"{self.uri} knows no domain {name_uuid_or_id!r}") from None
-
     def vms(self) -> list[VmInfo]:
         """All VMs that were made here, by name."""
         with self._asking("list the VMs"):
@@ -158,14 +118,6 @@ class Provisioner:
         domain = self._running(name)
         with self._asking(f"count the requests of {name}"):
             return disk_counters(domain)
-
-    def agent(self, name: str) -> Agent:
-        """The agent of a VM's guest, not connected yet. Its calls also raise GuestFailed."""
-        return self._guest(name).agent()
-
-    def qemu_pid(self, name: str) -> int | None:
-        """The process of a running domain's QEMU; None if it cannot be told."""
-        return qemu_pid(pid_file(self.uri, self.places, name))
 
     # ---- from nothing to running and back ----------------------------------------------------
 
@@ -201,73 +153,6 @@ class Provisioner:
                 raise
             raise failure from error
 
-    def start(self, name: str, *, wait: bool = True, boot_limit_s: float = BOOT_LIMIT_S) -> None:
-        """Starts a VM that is off or paused and waits for its agent.
-
-        WrongState, LibvirtFailed, GuestFailed. A guest that does not come up is left as it is, for
-        a look at it.
-        """
-        domain = self._domain(name)
-        places = self.places.vm(name)
-        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-            with self._asking(f"resume {name}"):
-                domain.resume()
-        elif domain.isActive():
-            raise WrongState(f"the VM {name} is running already")
-        else:
-            boot.rotate(places.serial_log)
-            # after a restart of the host there may be none
-            self._make_sockets_directory(places)
-            with self._asking(f"start {name}"):
-                domain.create()
-        if wait:
-            self.wait(name, boot_limit_s)
-
-    def wait(self, name: str, limit_s: float = BOOT_LIMIT_S) -> None:
-        """Waits until the agent of a guest that was started answers; GuestFailed."""
-        with self._progress.task(f"booting {name}"):
-            boot.wait_for_agent(self._guest(name), limit_s)
-
-    def stop(self, name: str, *, force: bool = False, limit_s: float = STOP_LIMIT_S) -> None:
-        """Has the guest power itself off; with `force`, pulls the plug. WrongState.
-
-        Asks the agent, and the guest's ACPI if there is no agent. VmError if it still runs at the
-        limit.
-        """
-        domain = self._domain(name)
-        if not domain.isActive():
-            raise WrongState(f"the VM {name} is not running")
-        if force:
-            self._destroy(domain)
-            return
-        try:
-            with self.agent(name) as agent:
-                agent.wait(min(limit_s, 10.0))
-                agent.poweroff()
-        except (AgentError, GuestFailed):
-            with self._asking(f"shut {name} down"):
-                domain.shutdown()
-        deadline = time.monotonic() + limit_s
-        while domain.isActive():
-            if time.monotonic() >= deadline:
-                raise VmError(
-                    f"the VM {name} did not stop within {limit_s:.0f} s: it hangs, or another"
-                    f" command uses its agent; run: tmem vm stop --force {name}"
-                )
-            time.sleep(_LOOK_AGAIN_S)
-
-    def pause(self, name: str) -> None:
-        """Has a running guest stand still, its clocks too, until start(); WrongState."""
-        domain = self._running(name)
-        with self._asking(f"pause {name}"):
-            domain.suspend()
-
-    def reset(self, name: str) -> None:
-        """Starts a running guest anew, as its reset button would; WrongState. Does not wait."""
-        domain = self._running(name)
-        with self._asking(f"reset {name}"):
-            domain.reset()
-
     def destroy(self, name: str) -> None:
         """Ends a VM whatever it does, and removes it with its private disks; NoSuchVm."""
         if not self.places.vm(name).files.is_dir():
@@ -289,54 +174,6 @@ class Provisioner:
             self._remove(name)
         return error
 
-    def ended(self, name: str) -> str | None:
-        """Why a VM runs no more; None while it does."""
-        return ending(self._domain(name))
-
-    # ---- what would rewind or move a guest ---------------------------------------------------
-
-    def save(self, name: str, path: Path, *, force: bool = False) -> None:
-        """Saves a running guest to a file and ends it; Refused, WrongState, LibvirtFailed."""
-        domain = self._running(name)
-        self._check_may("save", domain, force=force)
-        with self._asking(f"save {name}"):
-            domain.save(str(path.absolute()))
-
-    def managed_save(self, name: str, *, force: bool = False) -> None:
-        """Saves a running guest for its next start; Refused, WrongState, LibvirtFailed."""
-        domain = self._running(name)
-        self._check_may("save", domain, force=force)
-        with self._asking(f"save {name}"):
-            domain.managedSave()
-
-    def restore(self, path: Path) -> None:
-        """Runs a saved guest on, without the tmem pages it had; LibvirtFailed."""
-        with self._asking(f"restore {path}"):
-            self._connection().restore(str(path.absolute()))
-
-    def snapshot(self, name: str, snapshot: str, *, force: bool = False) -> None:
-        """Takes a snapshot of disks and, of a running guest, memory; Refused, LibvirtFailed."""
-        domain = self._domain(name)
-        self._check_may("snapshot", domain, force=force)
-        xml = _snapshot_xml(snapshot)
-        with self._asking(f"snapshot {name}"):
-            domain.snapshotCreateXML(xml, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE)
-
-    def revert(self, name: str, snapshot: str, *, force: bool = False) -> None:
-        """Takes a VM back to a snapshot; Refused, LibvirtFailed."""
-        domain = self._domain(name)
-        self._check_may("revert", domain, force=force)
-        with self._asking(f"revert {name}"):
-            domain.revertToSnapshot(domain.snapshotLookupByName(snapshot))
-
-    def migrate(self, name: str, destination: str, *, force: bool = False) -> None:
-        """Moves a running guest to another host, live; Refused, WrongState, LibvirtFailed."""
-        domain = self._running(name)
-        self._check_may("migrate", domain, force=force)
-        flags = libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
-        with self._asking(f"migrate {name} to {destination}"):
-            domain.migrateToURI3(destination, {}, flags)
-
     # ---- settings ----------------------------------------------------------------------------
 
     def settings(self, name: str) -> TmemSettings:
@@ -348,42 +185,6 @@ class Provisioner:
         write_settings(self._domain(name), settings)
 
     # ---- below -------------------------------------------------------------------------------
-
-    def _connection(self) -> "libvirt.virConnect":
-        if self._libvirt is None:
-            raise VmError("the connection to libvirt is not open")
-        return self._libvirt
-
-    def _guest(self, name: str) -> boot.Guest:
-        return boot.Guest(name, self.places.vm(name), lambda: self.ended(name))
-
-    def _domain(self, name: str) -> "libvirt.virDomain":
-        self.places.vm(name)
-        try:
-            return self._connection().lookupByName(name)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                raise NoSuchVm(f"there is no VM {name}; see: tmem vm list") from None
-            raise LibvirtFailed(f"cannot look {name} up: {error}") from error
-
-    def _running(self, name: str) -> "libvirt.virDomain":
-        domain = self._domain(name)
-        if not domain.isActive():
-            raise WrongState(f"the VM {name} is not running")
-        return domain
-
-    def _check_may(self, what: str, domain: "libvirt.virDomain", *, force: bool) -> None:
-        # a guest that is off has no session, and so no pages
-        if domain.isActive():
-            number = uuid.UUID(bytes=domain.UUID())
-            check_may_rewind(what, domain.name(), number, self._pages, force=force)
-
-    @contextlib.contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except libvirt.libvirtError as error:
-            raise LibvirtFailed(f"cannot {what}: {error}") from error
 
     def _info(self, domain: "libvirt.virDomain") -> VmInfo:
         with self._asking(f"look at {domain.name()}"):
@@ -408,19 +209,6 @@ class Provisioner:
         except OSError as error:
             raise VmError(f"cannot make {places.files}: {error.strerror}") from error
         self._make_sockets_directory(places)
-
-    def _make_sockets_directory(self, places: VmPlaces) -> None:
-        group = service_group() if os.geteuid() == 0 else None
-        make_directory(self.places.run, group=group)
-        make_directory(places.sockets, group=group)
-
-    def _destroy(self, domain: "libvirt.virDomain") -> None:
-        try:
-            domain.destroy()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-                raise LibvirtFailed(f"cannot stop {domain.name()}: {error}") from error
-            # it ended by itself meanwhile
 
     def _remove(self, name: str) -> None:
         """Removes whatever there is of a VM."""
@@ -453,7 +241,3 @@ class Provisioner:
         for name in self._vm_names():
             if name not in defined:
                 self._remove(name)
-
-
-def _snapshot_xml(name: str) -> str:
-    return f"<domainsnapshot><name>{escape(name)}</name></domainsnapshot>"

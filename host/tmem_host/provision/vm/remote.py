@@ -21,7 +21,8 @@ from tmem_host.provision.vm import errors
 from tmem_host.provision.vm.connection import EMBED, choose_places, choose_uri
 from tmem_host.provision.vm.info import VmInfo
 from tmem_host.provision.vm.places import Places
-from tmem_host.provision.vm.provisioner import BOOT_LIMIT_S, Provisioner
+from tmem_host.provision.vm.power import BOOT_LIMIT_S
+from tmem_host.provision.vm.provisioner import Provisioner
 from tmem_host.provision.vm.spec import VmSpec
 from tmem_host.provision.vm.stopping import undisturbed
 
