@@ -112,12 +112,17 @@ void tmem_worker_has_sharer(struct tmem_worker *worker);
 /* Takes @fd, which is connected, for @channel: 0 or a negative errno. */
 int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, int fd);
 void tmem_socket_close(struct tmem_worker *worker, struct tmem_socket *socket);
-/* Its turn. */
+/* Its turn (socket_turn.c). */
 void tmem_socket_turn(struct tmem_worker *worker, struct tmem_socket *socket);
+/* What it reads in a turn, at first. */
+enum { TMEM_SOCKET_READ_BYTES_MIN = TMEM_SERVER_TURN_REQUESTS * TMEM_WIRE_HEADER_BYTES };
 /* Queues it for one. */
 void tmem_socket_wait(struct tmem_worker *worker, struct tmem_socket *socket);
 /* Sends what is unsent, as far as the peer takes it. False: it was closed. */
 bool tmem_socket_send_unsent(struct tmem_worker *worker, struct tmem_socket *socket);
+/* Sends the replies of a turn; what the peer does not take is unsent, or it is closed. */
+void tmem_socket_send_turn(struct tmem_worker *worker, struct tmem_socket *socket,
+			   const struct tmem_turn *turn);
 void tmem_socket_account(struct tmem_socket *socket);
 /* If BYE was left to be sent outside of a turn, sends it. */
 void tmem_session_send_byes(struct tmem_session *session);

@@ -8,13 +8,9 @@
 #include "wire.h"
 
 enum {
-	TURN_BYTES = 1 << 20, /* written or read before the other direction has its turn */
 	LOOK_MS = 1000,
-	FILL_MS = 400,
 	SLEEP_MAX_MS = 60 * 1000,
 };
-
-#define NS_PER_MS ((uint64_t)1000000)
 
 /* The pump looks at what is wanted before it sleeps and after it has said that it sleeps; so who
  * has set wanted and sees it awake need not wake it. */
@@ -22,182 +18,6 @@ void tmem_pump_wake(struct tmem_transport *transport)
 {
 	if (!atomic_exchange(&transport->wanted, 1) && atomic_load(&transport->sleeps))
 		eventfd_write(transport->wake_fd, 1);
-}
-
-static void drop_segments(struct tmem_transport *transport)
-{
-	transport->segments_taken = 0;
-	transport->written_bytes = 0;
-	transport->filler_bytes = 0;
-}
-
-/* ---- the stream comes and goes ------------------------------------------------------------- */
-
-static void came(struct tmem_transport *transport)
-{
-	if (transport->stream.port)
-		transport->fill_ns = tmem_platform_now_ns() + FILL_MS * NS_PER_MS;
-	tmem_shim_opened(transport->shim);
-}
-
-static void host_came(struct tmem_transport *transport)
-{
-	transport->info.connected = true;
-	transport->info.error = 0;
-	transport->info.opened++;
-	drop_segments(transport);
-	came(transport);
-}
-
-static void schedule_retry(struct tmem_transport *transport)
-{
-	if (!transport->path[0]) {
-		transport->retry_ns = UINT64_MAX;
-		return;
-	}
-	transport->retry_ns = tmem_platform_now_ns() + transport->retry_ms * NS_PER_MS;
-	transport->retry_ms =
-		transport->retry_ms ? transport->retry_ms * 2 : TMEM_TRANSPORT_RETRY_MIN_MS;
-	if (transport->retry_ms > TMEM_TRANSPORT_RETRY_MAX_MS)
-		transport->retry_ms = TMEM_TRANSPORT_RETRY_MAX_MS;
-}
-
-/* The stream can not be used now: @code as stream.h has it. */
-static void lost(struct tmem_transport *transport, int code)
-{
-	transport->info.connected = false;
-	transport->info.error = code;
-	drop_segments(transport);
-	transport->fill_ns = UINT64_MAX;
-	tmem_shim_closed(transport->shim);
-	if (code == -ENOTCONN && transport->stream.port)
-		return;
-	tmem_stream_close(&transport->stream);
-	schedule_retry(transport);
-}
-
-static void open_stream(struct tmem_transport *transport)
-{
-	struct tmem_stream *stream = &transport->stream;
-	int fd = transport->given_fd, code;
-
-	transport->given_fd = -1;
-	code = fd >= 0 ? tmem_stream_adopt(stream, fd, transport->epoll_fd)
-		       : tmem_stream_open(stream, transport->path, transport->epoll_fd);
-	if (code) {
-		transport->info.error = code;
-		tmem_stream_close(stream);
-		schedule_retry(transport);
-	} else if (stream->up) {
-		host_came(transport);
-	} else {
-		transport->info.error = -ENOTCONN;
-	}
-}
-
-/* The shim, or a test, wants a new beginning. A port goes on where it is: whoever is at its other
- * end may wait for the rest of a message, and gets enough zeros to see that none comes. */
-static void begin_anew(struct tmem_transport *transport)
-{
-	bool cut = transport->written_bytes || transport->filler_bytes;
-
-	transport->reopen = false;
-	if (!transport->stream.up)
-		return;
-	if (!transport->stream.port) {
-		lost(transport, -ECONNRESET);
-		return;
-	}
-	drop_segments(transport);
-	transport->filler_bytes = cut ? TMEM_WIRE_MESSAGE_MAX : 0;
-	came(transport);
-}
-
-/* ---- bytes --------------------------------------------------------------------------------- */
-
-static void written(struct tmem_transport *transport, uint64_t bytes)
-{
-	uint32_t gone = 0;
-
-	tmem_shim_sent(transport->shim, bytes);
-	bytes += transport->written_bytes;
-	while (gone < transport->segments_taken && bytes >= transport->segments[gone].bytes)
-		bytes -= transport->segments[gone++].bytes;
-	transport->written_bytes = bytes;
-	transport->segments_taken -= gone;
-	memmove(transport->segments, transport->segments + gone,
-		transport->segments_taken * sizeof(*transport->segments));
-}
-
-/* Writes once: the bytes, 0 when there is nothing or no room, or a negative errno. */
-static int64_t write_once(struct tmem_transport *transport)
-{
-	static const uint8_t zeros[TMEM_WIRE_MESSAGE_MAX];
-	struct tmem_shim_segment filler = {.data = zeros, .bytes = transport->filler_bytes};
-	int64_t bytes;
-
-	if (transport->filler_bytes) {
-		bytes = tmem_stream_write(&transport->stream, &filler, 1, 0);
-		transport->filler_bytes -= bytes > 0 ? (uint64_t)bytes : 0;
-		return bytes;
-	}
-	if (transport->segments_taken <= PUMP_SEGMENTS / 2)
-		transport->segments_taken += tmem_shim_output(
-			transport->shim, transport->segments + transport->segments_taken,
-			PUMP_SEGMENTS - transport->segments_taken);
-	transport->nothing_left = !transport->segments_taken;
-	if (transport->nothing_left)
-		return 0;
-	bytes = tmem_stream_write(&transport->stream, transport->segments,
-				  transport->segments_taken, transport->written_bytes);
-	if (bytes > 0)
-		written(transport, (uint64_t)bytes);
-	return bytes;
-}
-
-/* Whether more can be written at once. */
-static bool write_turn(struct tmem_transport *transport)
-{
-	uint64_t turn = 0;
-
-	transport->nothing_left = false;
-	while (transport->stream.up && transport->stream.writable) {
-		int64_t bytes = write_once(transport);
-
-		if (bytes < 0)
-			lost(transport, (int)bytes);
-		if (bytes <= 0)
-			return false;
-		transport->info.writes++;
-		transport->info.bytes_sent += (uint64_t)bytes;
-		turn += (uint64_t)bytes;
-		if (turn >= TURN_BYTES)
-			return true;
-	}
-	return false;
-}
-
-/* Whether more can be read at once. */
-static bool read_turn(struct tmem_transport *transport)
-{
-	uint64_t turn = 0;
-
-	while (transport->stream.up && transport->stream.readable && !transport->reopen) {
-		int64_t bytes = tmem_stream_read(&transport->stream, transport->input,
-						 sizeof(transport->input));
-
-		if (bytes < 0)
-			lost(transport, (int)bytes);
-		if (bytes <= 0)
-			return false;
-		transport->info.reads++;
-		transport->info.bytes_received += (uint64_t)bytes;
-		tmem_shim_input(transport->shim, transport->input, (size_t)bytes);
-		turn += (uint64_t)bytes;
-		if (turn >= TURN_BYTES)
-			return true;
-	}
-	return false;
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -218,9 +38,9 @@ static void stream_changed(struct tmem_transport *transport, int code, bool was_
 	if (code == -ENOTCONN && !was_up)
 		return;
 	if (code)
-		lost(transport, code);
+		tmem_pump_lost(transport, code);
 	else if (!was_up)
-		host_came(transport);
+		tmem_pump_host_came(transport);
 }
 
 /* Sleeps until something is there, wanted or due. */
@@ -255,7 +75,7 @@ static uint64_t on_time(struct tmem_transport *transport)
 	uint64_t due_ns;
 
 	if (transport->stream.fd < 0 && now_ns >= transport->retry_ns) {
-		open_stream(transport);
+		tmem_pump_open(transport);
 	} else if (port && now_ns >= transport->look_ns) {
 		bool was_up = transport->stream.up;
 
@@ -272,7 +92,7 @@ static uint64_t on_time(struct tmem_transport *transport)
 	}
 	due_ns = tmem_shim_tick(transport->shim);
 	if (transport->reopen)
-		begin_anew(transport);
+		tmem_pump_begin_anew(transport);
 	if (transport->stream.fd < 0 && transport->retry_ns < due_ns)
 		due_ns = transport->retry_ns;
 	if (transport->stream.fd >= 0 && transport->stream.port && transport->look_ns < due_ns)
@@ -300,7 +120,7 @@ static enum pump_wish hear(struct tmem_transport *transport)
 	pthread_mutex_unlock(&transport->lock);
 	if (lose && transport->stream.up) {
 		tmem_shim_closed(transport->shim);
-		begin_anew(transport);
+		tmem_pump_begin_anew(transport);
 	}
 	return wish;
 }
@@ -343,10 +163,10 @@ void *tmem_pump(void *argument)
 		atomic_store(&transport->wanted, 0);
 		wish = hear(transport);
 		due_ns = on_time(transport);
-		more = write_turn(transport);
-		more |= read_turn(transport);
+		more = tmem_pump_write(transport);
+		more |= tmem_pump_read(transport);
 		if (transport->reopen)
-			begin_anew(transport);
+			tmem_pump_begin_anew(transport);
 		if (may_stop(transport, wish))
 			break;
 		rest(transport, more ? 0 : due_ns);

@@ -68,6 +68,25 @@ struct tmem_transport {
 	uint8_t input[PUMP_INPUT_BYTES];
 };
 
+#define NS_PER_MS ((uint64_t)1000000)
+
+/* ---- the stream (pump_stream.c); the pump ---- */
+
+/* Opens it, or says when to try again. */
+void tmem_pump_open(struct tmem_transport *transport);
+/* The host is at its other end. */
+void tmem_pump_host_came(struct tmem_transport *transport);
+/* It can not be used now: @code as stream.h has it. */
+void tmem_pump_lost(struct tmem_transport *transport, int code);
+/* The shim, or a test, wants a new beginning. A port goes on where it is: whoever is at its other
+ * end may wait for the rest of a message, and gets enough zeros to see that none comes. */
+void tmem_pump_begin_anew(struct tmem_transport *transport);
+/* Move what there is, at most a turn's: whether more can be moved at once. */
+bool tmem_pump_write(struct tmem_transport *transport);
+bool tmem_pump_read(struct tmem_transport *transport);
+
+/* ---- pump.c ---- */
+
 /* The thread. */
 void *tmem_pump(void *transport);
 
