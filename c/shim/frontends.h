@@ -60,6 +60,24 @@ uint64_t tmem_frontswap_area_bytes(uint64_t pages);
  */
 int tmem_frontswap_init(struct tmem_shim *shim, uint32_t type, uint64_t pages, void *memory);
 
+#ifndef TMEM_CDEF
+/* The memory that the backend of a swap area has lent the shim. It outlives the area, and serves
+ * the next one of the same size. All zero: none. */
+struct tmem_area_memory {
+	void *memory;
+	uint64_t pages;
+};
+
+/*
+ * Task. The same for a backend that keeps the memory in @lent, from @allocate and to @release:
+ * TMEM_DONE, also where the area has its memory; TMEM_EBUSY: it has some of another size, and
+ * without the host it can not pay what it owes; TMEM_ENOMEM, TMEM_EINVAL, TMEM_EMFILE.
+ */
+int tmem_frontswap_lend(struct tmem_shim *shim, uint32_t type, uint64_t pages,
+			struct tmem_area_memory *lent, void *(*allocate)(uint64_t bytes),
+			void (*release)(void *memory));
+#endif
+
 /* Task, the page locked. TMEM_DONE only when the host has the page (O). */
 int tmem_frontswap_store(struct tmem_shim *shim, uint32_t type, uint64_t offset, const void *page);
 

@@ -34,7 +34,6 @@ static int init(struct tmem_shim *shim, uint32_t type, uint64_t pages, void *mem
 		return TMEM_EEXIST;
 	if (shim->swap_pool == shim->config.pools)
 		return TMEM_EMFILE;
-	memset(memory, 0, tmem_frontswap_area_bytes(pages));
 	area->pages = pages;
 	area->stripe_words = stripe_words_of(pages);
 	area->owed_words = (uint64_t *)memory + (area->stripe_words << SPREAD_BITS);
@@ -64,6 +63,27 @@ static void need_pool(struct tmem_shim *shim)
 	tmem_shim_unlock(shim, flags);
 }
 
+int tmem_frontswap_lend(struct tmem_shim *shim, uint32_t type, uint64_t pages,
+			struct tmem_area_memory *lent, void *(*allocate)(uint64_t bytes),
+			void (*release)(void *memory))
+{
+	int result;
+
+	if (lent->memory && lent->pages != pages) {
+		if (tmem_frontswap_forget_area(shim, type, 0) != TMEM_DONE)
+			return TMEM_EBUSY;
+		release(lent->memory);
+		lent->memory = NULL;
+	}
+	if (!lent->memory)
+		lent->memory = allocate(tmem_frontswap_area_bytes(pages));
+	if (!lent->memory)
+		return TMEM_ENOMEM;
+	lent->pages = pages;
+	result = tmem_frontswap_init(shim, type, pages, lent->memory);
+	return result == TMEM_EEXIST ? TMEM_DONE : result;
+}
+
 int tmem_frontswap_init(struct tmem_shim *shim, uint32_t type, uint64_t pages, void *memory)
 {
 	unsigned long flags;
@@ -72,6 +92,9 @@ int tmem_frontswap_init(struct tmem_shim *shim, uint32_t type, uint64_t pages, v
 	if (type >= TMEM_SWAP_AREAS || !memory)
 		return TMEM_EINVAL;
 	need_pool(shim);
+	/* not under the lock: it may be megabytes */
+	if (!__atomic_load_n(&shim->areas[type].owed, __ATOMIC_RELAXED))
+		memset(memory, 0, tmem_frontswap_area_bytes(pages));
 	flags = tmem_shim_lock(shim);
 	result = init(shim, type, pages, memory);
 	tmem_shim_unlock(shim, flags);

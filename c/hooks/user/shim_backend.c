@@ -8,10 +8,7 @@
 struct tmem_shim_backend {
 	struct tmem_backend ops;
 	struct tmem_shim *shim;
-	struct {
-		void *memory; /* lent to the shim */
-		uint64_t pages;
-	} areas[TMEM_HOOKS_AREAS];
+	struct tmem_area_memory areas[TMEM_HOOKS_AREAS];
 };
 
 static struct tmem_shim *shim_of(void *context)
@@ -61,30 +58,18 @@ static void flush_object(void *context, int pool, const struct tmem_oid *oid)
 
 /* ---- frontswap -------------------------------------------------------------------------- */
 
-/* What an area owes is paid before its memory goes; one of the same size keeps its memory. */
-static int area_memory(struct tmem_shim_backend *backend, uint32_t type, uint64_t pages)
+static void *allocate(uint64_t bytes)
 {
-	if (backend->areas[type].memory && backend->areas[type].pages != pages) {
-		if (tmem_frontswap_forget_area(backend->shim, type, 0) != TMEM_DONE)
-			return -EBUSY;
-		free(backend->areas[type].memory);
-		backend->areas[type].memory = NULL;
-	}
-	if (!backend->areas[type].memory)
-		backend->areas[type].memory = calloc(1, tmem_frontswap_area_bytes(pages));
-	backend->areas[type].pages = pages;
-	return backend->areas[type].memory ? 0 : -ENOMEM;
+	return malloc(bytes);
 }
 
 static int area_new(void *context, uint32_t type, uint64_t pages)
 {
 	struct tmem_shim_backend *backend = context;
-	int result = area_memory(backend, type, pages);
+	int result = tmem_frontswap_lend(backend->shim, type, pages, &backend->areas[type],
+					 allocate, free);
 
-	if (result)
-		return result;
-	result = tmem_frontswap_init(backend->shim, type, pages, backend->areas[type].memory);
-	return result == TMEM_DONE || result == TMEM_EEXIST ? 0 : result;
+	return result == TMEM_DONE ? 0 : result;
 }
 
 static int store(void *context, uint32_t type, uint64_t offset, struct page *page)

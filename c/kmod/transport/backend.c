@@ -68,10 +68,17 @@ static void flush_object(void *context, int pool, const struct tmem_oid *oid)
 
 /* ---- swap areas ----------------------------------------------------------------------- */
 
-static struct {
-	void *memory;
-	uint64_t pages;
-} areas[32];
+static struct tmem_area_memory areas[32];
+
+static void *allocate(uint64_t bytes)
+{
+	return kvmalloc(bytes, GFP_KERNEL);
+}
+
+static void release(void *memory)
+{
+	kvfree(memory);
+}
 
 static int area_new(void *context, unsigned int type, uint64_t pages)
 {
@@ -79,22 +86,9 @@ static int area_new(void *context, unsigned int type, uint64_t pages)
 
 	if (type >= ARRAY_SIZE(areas))
 		return -EINVAL;
-	if (areas[type].memory && areas[type].pages != pages) {
-		/* what it owes is paid before its memory goes; without the host it stays */
-		if (tmem_frontswap_forget_area(shim(), type, 0) != TMEM_DONE)
-			return -EBUSY;
-		kvfree(areas[type].memory);
-		areas[type].memory = NULL;
-	}
-	if (!areas[type].memory) {
-		areas[type].memory = kvzalloc(tmem_frontswap_area_bytes(pages), GFP_KERNEL);
-		if (!areas[type].memory)
-			return -ENOMEM;
-		areas[type].pages = pages;
-	}
-	result = tmem_frontswap_init(shim(), type, pages, areas[type].memory);
+	result = tmem_frontswap_lend(shim(), type, pages, &areas[type], allocate, release);
 	tmem_pump_leave();
-	return result == TMEM_DONE || result == TMEM_EEXIST ? 0 : result;
+	return result == TMEM_DONE ? 0 : result;
 }
 
 static void area_gone(void *context, unsigned int type)
