@@ -12,44 +12,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "check.h"
-#include "hooks_table.h"
-#include "keeper.h"
+#include "hooks_scene.h"
 #include "trail.h"
-#include "user/hooks_user.h"
 
-enum { BIG = 4096 };
-
-static const struct tmem_oid oid = {{7, 0, 0}};
-static const uint8_t first[16] = {1}, second[16] = {2};
-
-static struct tmem_hooks *hooks;
-static struct keeper *keeper, *other;
 static bool without; /* the rule */
-
-static int mount_fs(const uint8_t *uuid)
-{
-	return tmem_hooks_init_fs(hooks, BIG, uuid, 0);
-}
-
-static uint64_t get(int id)
-{
-	uint64_t page = 0;
-
-	return tmem_hooks_get_page(hooks, id, &oid, 0, (struct page *)&page) ? 0 : page;
-}
-
-static void put(int id, uint64_t value)
-{
-	tmem_hooks_put_page(hooks, id, &oid, 0, (struct page *)&value);
-}
-
-static int store(void)
-{
-	uint64_t page = 9;
-
-	return tmem_hooks_store(hooks, 0, 0, (struct page *)&page);
-}
 
 static int load(void)
 {
@@ -155,9 +121,9 @@ static bool id_reuse_late_put(void)
 	int late, id;
 
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	late = mount_fs(first);
+	late = mount_fs(uuids[0]);
 	tmem_hooks_invalidate_fs(hooks, late);
-	id = mount_fs(second);
+	id = mount_fs(uuids[1]);
 	put(late, 77);
 	return get(id) == 77;
 }
@@ -168,9 +134,9 @@ static bool id_reuse_makes_pool(void)
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
 	keeper->in_new_pool = in_new_pool;
 	scene_does = umount_1;
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	others_end();
-	mount_fs(second);
+	mount_fs(uuids[1]);
 	return keeper_pools_of(keeper, 1) > 0 || keeper_pools_of(keeper, 2) != 1;
 }
 
@@ -181,7 +147,7 @@ static bool two_makers(void)
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
 	mount_fs(NULL);
 	mount_fs(NULL);
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	keeper->in_new_pool = in_new_pool;
 	scene_does = umount_2;
 	umount_1();
@@ -195,7 +161,7 @@ static bool no_second_look(void)
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
 	keeper->in_new_pool = in_new_pool;
 	scene_does = umount_1;
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	others_end();
 	return keeper_pools_of(keeper, 1) != 0;
 }
@@ -204,9 +170,9 @@ static bool no_second_look(void)
 static bool remount_leaks(void)
 {
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	if (without)
-		mount_fs(first);
+		mount_fs(uuids[0]);
 	return keeper_pools_of(keeper, 1) != 1;
 }
 
@@ -216,7 +182,7 @@ static bool old_pool_resumed(void)
 	int id;
 
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	id = mount_fs(first);
+	id = mount_fs(uuids[0]);
 	put(id, 1);
 	CHECK_EQ(keeper_detach(keeper, hooks, NULL), 0);
 	tmem_hooks_invalidate_page(hooks, id, &oid, 0);
@@ -228,7 +194,7 @@ static bool detach_with_pages(void)
 {
 	CHECK_EQ(tmem_hooks_area_init(hooks, 0, 8), 0);
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	CHECK_EQ(store(), 0);
+	CHECK_EQ(store(0, 0), 0);
 	keeper_detach(keeper, hooks, NULL);
 	return load() != 0;
 }
@@ -239,7 +205,7 @@ static bool second_backend(void)
 	int id;
 
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	id = mount_fs(first);
+	id = mount_fs(uuids[0]);
 	keeper_attach(other, hooks);
 	put(id, 1);
 	return other->violations != 0;
@@ -249,7 +215,7 @@ static bool second_backend(void)
 static bool no_grace(void)
 {
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	keeper->in_put = in_put;
 	scene_does = umount_1;
 	put(1, 1);
@@ -262,7 +228,7 @@ static bool pool_maker_waits_for_ever(void)
 {
 	keeper->pools_max = 0;
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	mount_fs(first);
+	mount_fs(uuids[0]);
 	umount_1();
 	return keeper_pools_of(keeper, 1) != 0;
 }
@@ -295,10 +261,7 @@ static bool violated(const struct plan *plan, bool mutant)
 {
 	bool result;
 
-	hooks = tmem_hooks_new();
-	CHECK(hooks);
-	keeper_init(keeper);
-	keeper_init(other);
+	set_up();
 	without = mutant;
 	scenes = 0;
 #ifdef TMEM_DEBUG
@@ -310,14 +273,13 @@ static bool violated(const struct plan *plan, bool mutant)
 #ifdef TMEM_DEBUG
 	tmem_hooks_without = 0;
 #endif
-	tmem_hooks_free(hooks);
-	keeper_destroy(keeper);
-	keeper_destroy(other);
+	tear_down_unchecked();
 	return result;
 }
 
-static bool fails(const struct plan *plan)
+static bool fails(uint32_t number)
 {
+	const struct plan *plan = &plans[number];
 	const char *taken_away = "not asked";
 	bool with, wrong = false;
 	struct trail trail;
@@ -338,27 +300,12 @@ static bool fails(const struct plan *plan)
 	return with || wrong;
 }
 
+static const char *mutant(uint32_t number)
+{
+	return plans[number].mutant;
+}
+
 int main(int argc, char **argv)
 {
-	uint32_t count = sizeof(plans) / sizeof(plans[0]), failed = 0, run = 0;
-
-	keeper = calloc(2, sizeof(*keeper));
-	CHECK(keeper);
-	other = keeper + 1;
-	for (uint32_t i = 0; i < count; i++) {
-		if (argc > 1 && strcmp(argv[1], plans[i].mutant) != 0)
-			continue;
-		run++;
-		failed += fails(&plans[i]);
-		fflush(stdout);
-	}
-	free(keeper);
-	printf("%u of %u trails replayed%s, %u wrong\n", run, count,
-#ifdef TMEM_DEBUG
-	       " with and without their rule",
-#else
-	       " with their rule",
-#endif
-	       failed);
-	return failed != 0;
+	return trails_run(sizeof(plans) / sizeof(plans[0]), mutant, fails, argc, argv);
 }

@@ -60,8 +60,9 @@ static const struct plan plans[] = {
 	{.mutant = "flush-waits-for-ever", .shim = TMEM_RULE_WAIT, .flags = PLAN_LEASE},
 };
 
-static bool fails(const struct plan *plan)
+static bool fails(uint32_t number)
 {
+	const struct plan *plan = &plans[number];
 	bool with = replay(plan, false), without = true;
 
 #ifdef TMEM_DEBUG
@@ -74,23 +75,12 @@ static bool fails(const struct plan *plan)
 	return with || !without;
 }
 
+static const char *mutant(uint32_t number)
+{
+	return plans[number].mutant;
+}
+
 int main(int argc, char **argv)
 {
-	uint32_t count = sizeof(plans) / sizeof(plans[0]), failed = 0, run = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		if (argc > 1 && strcmp(argv[1], plans[i].mutant) != 0)
-			continue;
-		run++;
-		failed += fails(&plans[i]);
-		fflush(stdout);
-	}
-	printf("%u of %u trails replayed%s, %u wrong\n", run, count,
-#ifdef TMEM_DEBUG
-	       " with and without their rule",
-#else
-	       " with their rule",
-#endif
-	       failed);
-	return failed != 0;
+	return trails_run(sizeof(plans) / sizeof(plans[0]), mutant, fails, argc, argv);
 }

@@ -93,6 +93,28 @@ bool trail_read(struct trail *trail, const char *mutant)
 	return true;
 }
 
+int trails_run(uint32_t count, const char *(*mutant)(uint32_t number),
+	       bool (*fails)(uint32_t number), int argc, char **argv)
+{
+	uint32_t failed = 0, run = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (argc > 1 && strcmp(argv[1], mutant(i)) != 0)
+			continue;
+		run++;
+		failed += fails(i);
+		fflush(stdout);
+	}
+	printf("%u of %u trails replayed%s, %u wrong\n", run, count,
+#ifdef TMEM_DEBUG
+	       " with and without their rule",
+#else
+	       " with their rule",
+#endif
+	       failed);
+	return failed != 0;
+}
+
 bool step_is(const struct trail_step *step, const char *who, const char *op)
 {
 	return strcmp(step->who, who) == 0 && strcmp(step->op, op) == 0;

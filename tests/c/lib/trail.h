@@ -33,6 +33,13 @@ struct trail {
 /* Reads the trail of @mutant. False: no such file. */
 bool trail_read(struct trail *trail, const char *mutant);
 
+/*
+ * main of a program that replays @count trails: runs @fails for each of them, or for that of the
+ * mutant that the command line names. What main returns.
+ */
+int trails_run(uint32_t count, const char *(*mutant)(uint32_t number),
+	       bool (*fails)(uint32_t number), int argc, char **argv);
+
 bool step_is(const struct trail_step *step, const char *who, const char *op);
 
 #endif
