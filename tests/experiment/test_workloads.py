@@ -105,8 +105,10 @@ def test_a_file_that_is_cut_or_missing(made: tuple[Path, Path]) -> None:
     os.truncate(root / file.path, file.size_bytes - 1)
     with pytest.raises(WrongBytes, match="ends at"):
         files.read(wanted, str(root), pattern="sequential", seed=0, passes=1)
+    with pytest.raises(WrongBytes, match="ends at"):
+        files.drop(wanted, str(root))
     (root / file.path).unlink()
-    with pytest.raises(WorkloadError, match="cannot read"):
+    with pytest.raises(WorkloadError, match="cannot open"):
         files.read(wanted, str(root), pattern="sequential", seed=0, passes=1)
 
 

@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verbs = workload.add_subparsers(metavar="VERB", required=True)
 
     files = verbs.add_parser("read", help="read files and verify them")
-    drop = verbs.add_parser("drop", help="have the kernel drop what it has cached of files")
+    drop = verbs.add_parser("drop", help="read files, and have the kernel drop what was read")
     drop.set_defaults(run=run_drop)
     for verb in (files, drop):
         verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="JSON: what there is")

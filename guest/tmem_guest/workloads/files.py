@@ -78,11 +78,14 @@ def read(wanted: Manifest, root: str, *, pattern: str, seed: int, passes: int) -
 
 
 def drop(wanted: Manifest, root: str) -> Figures:
-    """Has the kernel drop what it has cached of the files, one part after the other, as it would if
-    it needed the memory; they stay as they are on disk. WorkloadError.
+    """Goes through the files once more and has the kernel drop each part after it was read, as it
+    would if it needed the memory; they stay as they are on disk. WorkloadError.
 
-    Somebody who needs memory needs it little by little, hence a pause after each part.
+    So whatever takes what a kernel drops is offered all of it, also what a kernel in a hurry had
+    dropped too fast before. Somebody who needs memory needs it little by little, hence a pause
+    after each part.
     """
+    buffer = bytearray(_PART_BYTES)
     dropped_bytes = records = 0
     for file in wanted.files:
         try:
@@ -92,6 +95,7 @@ def drop(wanted: Manifest, root: str) -> Figures:
         try:
             for offset in range(0, file.size_bytes, _PART_BYTES):
                 length = min(_PART_BYTES, file.size_bytes - offset)
+                _read_part(descriptor, memoryview(buffer)[:length], offset, file.path)
                 os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_DONTNEED)
                 time.sleep(_PAUSE_S)
                 dropped_bytes += length
@@ -99,6 +103,15 @@ def drop(wanted: Manifest, root: str) -> Figures:
             os.close(descriptor)
         records += len(file.records)
     return Figures(dropped_bytes, records)
+
+
+def _read_part(descriptor: int, into: memoryview, offset: int, path: str) -> None:
+    try:
+        got = os.preadv(descriptor, [into], offset)
+    except OSError as error:
+        raise WorkloadError(f"cannot read {path} at {offset}: {error.strerror}") from error
+    if got != len(into):
+        raise WrongBytes(f"{path} ends at {offset + got}, not at {offset + len(into)} or later")
 
 
 def order(
@@ -128,11 +141,10 @@ class _Reader:
         length = min(self._record_bytes, file.size_bytes - offset)
         view = memoryview(self._buffer)[:length]
         try:
-            got = os.preadv(self._descriptor(file.path), [view], offset)
+            descriptor = self._descriptor(file.path)
         except OSError as error:
-            raise WorkloadError(f"cannot read {file.path} at {offset}: {error.strerror}") from error
-        if got != length:
-            raise WrongBytes(f"{file.path} ends at {offset + got}, not at {file.size_bytes}")
+            raise WorkloadError(f"cannot open {file.path}: {error.strerror}") from error
+        _read_part(descriptor, view, offset, file.path)
         found = zlib.crc32(view)
         if found != file.records[index]:
             raise WrongBytes(

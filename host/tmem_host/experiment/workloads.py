@@ -23,10 +23,10 @@ def phases(settings: Settings, names: list[str], round_: int) -> Iterator[Phase]
 
 
 def _read(settings: Settings, names: list[str], round_: int) -> Iterator[Phase]:
-    """cold: the first guest reads everything. settle: it drops what it has cached, as it would when
-    it needs its memory for something else. second: the others read everything for the first time.
-    warm: the first guest reads it again, so that all begin alike. reread: all read it again, at the
-    same time."""
+    """cold: the first guest reads everything. settle: it goes through it once more and drops what
+    it has read, as it would when it needs its memory for something else. second: the others read
+    everything for the first time. warm: the first guest reads it again, so that all begin alike.
+    reread: all read it again, at the same time."""
     first, *others = names
 
     def reads(guests: list[str], phase: int, passes: int = 1) -> dict[str, tuple[str, ...]]:
