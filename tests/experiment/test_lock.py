@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tmem_host.experiment import lock
 from tmem_host.experiment.errors import ExperimentError
 from tmem_host.experiment.lock import only_one
 from tmem_host.provision.progress import Silent
@@ -51,3 +52,23 @@ def test_a_record_of_what_was_left_is_not_believed(tmp_path: Path) -> None:
         with only_one(Silent()):
             pass
     assert mine.is_dir()
+
+
+def test_nowhere_to_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_PARENT", tmp_path / "missing")
+    with (
+        pytest.raises(
+            ExperimentError, match=r"cannot make a directory for the experiment in .*: No"
+        ),
+        only_one(Silent()),
+    ):
+        pass
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "kvm-tmem/experiment.lock").unlink()
+    (tmp_path / "kvm-tmem/experiment.lock").mkdir()
+    with (
+        pytest.raises(ExperimentError, match=r"cannot lock .*: Is a directory"),
+        only_one(Silent()),
+    ):
+        pass

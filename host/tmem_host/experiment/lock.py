@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tmem_host.experiment.errors import ExperimentError
@@ -29,20 +29,39 @@ def only_one(progress: Progress) -> Iterator[Path]:
     VMs of an experiment that was killed removed first. The directory is gone at the end.
     """
     path = cache_directory() / "experiment.lock"
-    with path.open("a+") as lock:
+    with ExitStack() as stack:
         try:
+            lock = stack.enter_context(path.open("a+"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ExperimentError(_in_the_way(path)) from None
+        except OSError as error:
+            raise ExperimentError(f"cannot lock {path}: {error.strerror}") from error
         _remove_left(path, progress)
-        state = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PARENT))
-        path.write_text(json.dumps({"pid": os.getpid(), "state": str(state)}))
+        state = _new_state(path)
         try:
             yield state
         finally:
             with suppress(OSError):
                 state.rmdir()
-            path.write_text("")
+            # what is left there is not there any more
+            with suppress(OSError):
+                path.write_text("")
+
+
+def _new_state(lock: Path) -> Path:
+    try:
+        state = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PARENT))
+    except OSError as error:
+        raise ExperimentError(
+            f"cannot make a directory for the experiment in {_PARENT}: {error.strerror}"
+        ) from error
+    try:
+        lock.write_text(json.dumps({"pid": os.getpid(), "state": str(state)}))
+    except OSError as error:
+        state.rmdir()
+        raise ExperimentError(f"cannot write {lock}: {error.strerror}") from error
+    return state
 
 
 def _remove_left(path: Path, progress: Progress) -> None:

@@ -25,6 +25,8 @@ from tmem_host.provision.vm.spec import Accelerator
 _QEMU_BYTES = 128 << 20
 # Each guest's private disk.
 OVERLAY_BYTES = 256 << 20
+# A Debian with a compiler.
+_BUILD_BYTES = 512 << 20
 _TOOLS = {
     "mkfs.ext4": "e2fsprogs",
     "mkfs.ocfs2": "ocfs2-tools",
@@ -59,8 +61,15 @@ def check_host(settings: Settings, state: Path) -> None:
             " some"
         )
     _need(Path("/dev/shm"), settings.arena, "the arena")
-    disks = settings.guests * (OVERLAY_BYTES + settings.load.swap) + 3 * settings.data.size
-    _need(state, disks, "the guests' disks")
+    _need(state, settings.guests * OVERLAY_BYTES + _disk_bytes(settings), "the guests' disks")
+
+
+def _disk_bytes(settings: Settings) -> int:
+    """Of the disks that are measured, and of what they are made from."""
+    if settings.workload == "memory":
+        return settings.guests * settings.load.swap
+    # an archive, the disk that is made of it, and the copy for the guests
+    return 3 * (_BUILD_BYTES if settings.workload == "build" else settings.data.size)
 
 
 def build(progress: Progress) -> System:
