@@ -7,21 +7,6 @@
 #include "hooks_scene.h"
 #include "random.h"
 
-static void begin(void)
-{
-	set_up();
-	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	CHECK_EQ(tmem_hooks_area_init(hooks, 0, PAGES), 0);
-}
-
-static void end(void)
-{
-	if (keeper->attached)
-		CHECK_EQ(keeper_detach(keeper, hooks, NULL), 0);
-	CHECK_EQ(keeper->pools, 0);
-	tear_down();
-}
-
 enum { ROUNDS = 400, DETACHES = 50, REFUSED = 5, MOUNTERS = 2 };
 
 static uint32_t running; /* threads that decide how long it takes */
@@ -138,7 +123,7 @@ static void everything_at_once(void)
 	pthread_t threads[MOUNTERS + OTHERS];
 	struct tmem_hooks_info info;
 
-	begin();
+	set_up_attached();
 	running = MOUNTERS;
 	for (uintptr_t i = 0; i < MOUNTERS + OTHERS; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL,
@@ -152,7 +137,7 @@ static void everything_at_once(void)
 	CHECK(hits > 0);
 	printf("%llu hits, %llu detaches, %llu refused\n", (unsigned long long)hits,
 	       (unsigned long long)detached, (unsigned long long)refused);
-	end();
+	tear_down_attached();
 }
 
 static const struct test tests[] = {

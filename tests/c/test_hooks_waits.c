@@ -11,17 +11,7 @@ static int scenes; /* that were played */
 static void begin(void)
 {
 	scenes = 0;
-	set_up();
-	CHECK_EQ(keeper_attach(keeper, hooks), 0);
-	CHECK_EQ(tmem_hooks_area_init(hooks, 0, PAGES), 0);
-}
-
-static void end(void)
-{
-	if (keeper->attached)
-		CHECK_EQ(keeper_detach(keeper, hooks, NULL), 0);
-	CHECK_EQ(keeper->pools, 0);
-	tear_down();
+	set_up_attached();
 }
 
 /* Until what another thread does can be seen. */
@@ -116,7 +106,7 @@ static void both_umounts_return_when_the_pool_is_left(void)
 	CHECK_EQ(counters().umounts_waited, 1);
 	umount_1();
 	CHECK_EQ(counters().umounts_unknown, 1);
-	end();
+	tear_down_attached();
 }
 
 static void calls_come_all_the_same(void *scene, int pool)
@@ -151,7 +141,7 @@ static void a_flush_waits_for_the_end_of_an_umount(void)
 	keeper->in_destroy_pool = calls_come_all_the_same;
 	umount_1();
 	look_at_calls_while_leaving();
-	end();
+	tear_down_attached();
 }
 
 static void a_flush_waits_for_the_end_of_a_detach(void)
@@ -161,7 +151,7 @@ static void a_flush_waits_for_the_end_of_a_detach(void)
 	keeper->in_destroy_pool = calls_come_all_the_same;
 	detach();
 	look_at_calls_while_leaving();
-	end();
+	tear_down_attached();
 }
 
 static void mounts(void *scene, int pool)
@@ -189,7 +179,7 @@ static void a_mount_during_a_detach_has_no_pool_before_the_next_attach(void)
 	keeper->in_destroy_pool = NULL;
 	CHECK_EQ(keeper_attach(keeper, hooks), 0);
 	CHECK_EQ(keeper->pools, 2);
-	end();
+	tear_down_attached();
 }
 
 static void an_umount_during_a_detach_waits_for_it(void)
@@ -201,7 +191,7 @@ static void an_umount_during_a_detach_waits_for_it(void)
 	join(&second);
 	CHECK_EQ(scenes, 1);
 	CHECK_EQ(counters().umounts, 1);
-	end();
+	tear_down_attached();
 }
 
 static void detaches(void *scene, int pool)
@@ -223,7 +213,7 @@ static void a_detach_during_an_umount_waits_for_it(void)
 	join(&second);
 	CHECK_EQ(scenes, 1);
 	CHECK_EQ(counters().pools_destroyed, 1);
-	end();
+	tear_down_attached();
 }
 
 /* ---- stores and loads --------------------------------------------------------------------- */
@@ -258,7 +248,7 @@ static void a_detach_sees_the_page_of_a_store_under_way(void)
 	CHECK_EQ(store(0, 1), 0);
 	tmem_hooks_invalidate_slot(hooks, 0, 0);
 	tmem_hooks_invalidate_slot(hooks, 0, 1);
-	end();
+	tear_down_attached();
 }
 
 static void others_go_on(void *scene)
@@ -285,7 +275,7 @@ static void nobody_waits_for_a_load_that_waits(void)
 	CHECK_EQ(scenes, 1);
 	CHECK_EQ(counters().umounts, 1);
 	tmem_hooks_invalidate_slot(hooks, 0, 3);
-	end();
+	tear_down_attached();
 }
 
 static const struct test tests[] = {

@@ -30,6 +30,21 @@ void tear_down_unchecked(void)
 	keeper_destroy(other);
 }
 
+void set_up_attached(void)
+{
+	set_up();
+	CHECK_EQ(keeper_attach(keeper, hooks), 0);
+	CHECK_EQ(tmem_hooks_area_init(hooks, 0, PAGES), 0);
+}
+
+void tear_down_attached(void)
+{
+	if (keeper->attached)
+		CHECK_EQ(keeper_detach(keeper, hooks, NULL), 0);
+	CHECK_EQ(keeper->pools, 0);
+	tear_down();
+}
+
 int mount_fs(const uint8_t *uuid)
 {
 	return tmem_hooks_init_fs(hooks, BIG, uuid, 0);

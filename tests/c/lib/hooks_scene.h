@@ -21,6 +21,9 @@ extern struct keeper *keeper, *other; /* not attached at first */
 /* Before and after each test. */
 void set_up(void);
 void tear_down(void);
+/* The same with the keeper attached and swap area 0. */
+void set_up_attached(void);
+void tear_down_attached(void);
 /* The same for a test in which the keepers may be called otherwise than was promised. */
 void tear_down_unchecked(void);
 
