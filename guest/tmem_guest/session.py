@@ -18,7 +18,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tmem_guest.cli.errors import CommandError
@@ -63,12 +62,7 @@ class Session:
             raise
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self._end()
         finally:

@@ -12,7 +12,6 @@ from tmem_shim.abi import PAGE_BYTES, Oid
 from tmem_shim.pages import oid_words, page_memory
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -83,12 +82,7 @@ class SwapArea:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def store(self, offset: int, page: ReadableBuffer) -> bool:

@@ -3,7 +3,6 @@
 
 from collections.abc import Callable
 from threading import Condition, Lock
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from tmem_shim.errors import ClosedError
@@ -38,12 +37,7 @@ class Handle(Generic[Pointer]):
             self._running += 1
         return self._pointer
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._running -= 1
             if self._closing and not self._running:

@@ -38,7 +38,6 @@ from tmem_shim.session import SavedPool, SavedSession
 
 if TYPE_CHECKING:
     import uuid
-    from types import TracebackType
 
     from tmem_shim._shim import Array, tmem_shim, tmem_transport
 
@@ -134,12 +133,7 @@ class Shim:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -5,7 +5,6 @@ pool is served."""
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from tmem_host.control import Connection, ControlError
@@ -47,12 +46,7 @@ class Sampler:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 

@@ -16,8 +16,6 @@ from tmem_host.native.records import ClientInfo, ClientSettings, Counters, recor
 from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tmem_host.native._engine import tmem_client
     from tmem_host.native.engine import Engine
 
@@ -50,12 +48,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -20,8 +20,6 @@ from tmem_host.units import exact_size
 from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tmem_host.native._engine import Array, tmem_client, tmem_engine, tmem_server
 
 
@@ -86,12 +84,7 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Self
 from tmem_host.native.errors import ClosedError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tmem_host.native.engine import Engine
 
 
@@ -36,12 +34,7 @@ class Scrubber:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
 

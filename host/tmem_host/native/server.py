@@ -18,8 +18,6 @@ from tmem_host.native.arena import encoded_path
 from tmem_host.native.records import Event, SessionInfo, TraceStatus, record, text
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tmem_host.native._engine import (
         tmem_channel_options,
         tmem_engine,
@@ -96,12 +94,7 @@ class Server:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __del__(self) -> None:

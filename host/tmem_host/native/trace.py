@@ -18,8 +18,6 @@ from tmem_host.native.records import ReplayReport, record, text
 from tmem_shim.handle import Handle
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tmem_host.native._engine import tmem_trace, tmem_trace_client
     from tmem_host.native.engine import Engine
 
@@ -109,12 +107,7 @@ class Trace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from tmem_host.provision.agent import results
@@ -63,12 +62,7 @@ class Agent:
     def __enter__(self) -> "Agent":
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from tmem_host.provision.progress import Progress
@@ -91,12 +90,7 @@ class Provisioner(Power):
             self._open = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._libvirt = None
         self._open.close()
 

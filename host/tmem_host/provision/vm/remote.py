@@ -11,7 +11,6 @@ import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from tmem_host.control import CallRefused, Connection, ControlError, NoService, default_socket
@@ -71,12 +70,7 @@ class RemoteProvisioner(Provisioner):
         self._service = Connection(self._socket)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._service is not None:
             self._service.close()
 
