@@ -7,16 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.progress import Progress as RichProgress
-
 
 class Task(ABC):
     """One piece of work under way."""
@@ -42,7 +32,11 @@ class Progress(ABC):
 
 def progress_on(stream: TextIO) -> Progress:
     """A bar if `stream` is a terminal, else plain lines."""
-    return _Bars(stream) if stream.isatty() else Lines(stream)
+    if not stream.isatty():
+        return Lines(stream)
+    from tmem_host.provision.bars import Bars  # noqa: PLC0415  as it takes longer to load than most
+
+    return Bars(stream)
 
 
 class _SilentTask(Task):
@@ -94,32 +88,3 @@ class Lines(Progress):
 
     def note(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
-
-
-class _BarTask(Task):
-    def __init__(self, bars: RichProgress, title: str, total: int | None) -> None:
-        self._bars = bars
-        self._id = bars.add_task(title, total=total)
-
-    def advance(self, steps: int = 1) -> None:
-        self._bars.advance(self._id, steps)
-
-
-class _Bars(Progress):
-    def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False)
-
-    @contextmanager
-    def task(self, title: str, total: int | None = None) -> Iterator[Task]:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with RichProgress(*columns, console=self._console) as bars:
-            yield _BarTask(bars, title, total)
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False)

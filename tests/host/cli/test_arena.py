@@ -148,7 +148,8 @@ def test_a_path_with_a_component_that_is_a_file(tmem: Tmem, arena: str) -> None:
 def test_no_permission(arena: str) -> None:
     os.chmod(arena, 0)
     program = (
-        "import os, sys; from tmem_host.cli import main\n"
+        "import os, sys; from tmem_host.cli import main, parser\n"
+        "parser()  # loads what this user may read, and the next may not\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What holds for every subcommand."""
 
+import argparse
+import importlib
 import importlib.metadata
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import sys
 import pytest
 
 from tests.host.cli.conftest import Tmem
+from tmem_host.cli import COMMANDS
 
 
 def test_version(tmem: Tmem) -> None:
@@ -30,6 +33,27 @@ def test_help_names_every_command(tmem: Tmem) -> None:
     done = tmem("--help")
     assert done.returncode == 0
     assert "arena" in done.stdout
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_each_command_is_looked_for_where_it_is(module: str) -> None:
+    commands = argparse.ArgumentParser().add_subparsers()
+    importlib.import_module(f"tmem_host.cli.{module}").add_parser(commands)
+    assert tuple(commands.choices) == COMMANDS[module]
+
+
+def test_one_command_does_not_load_what_others_need() -> None:
+    program = (
+        "import sys; from tmem_host.cli import main\n"
+        "try: main(['vm', 'create', '--help'])\n"
+        "finally: print(*sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    modules = set(done.stdout.split())
+    assert "tmem_host.cli.vm" in modules
+    assert not {"tmem_host.native", "tmem_host.bench", "rich", "shtab"} & modules
 
 
 def test_a_reader_that_stops_reading_is_no_traceback(arena: str) -> None:

@@ -6,10 +6,10 @@ import shutil
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from tmem_host.provision.paths import source_root
 from tmem_host.provision.vm.errors import VmError
@@ -241,7 +241,7 @@ def _template(name: str) -> str:
 
 def _fill(template: str, **values: str) -> str:
     quoted = {
-        name: value if isinstance(value, Markup) else escape(value, {"'": "&apos;", '"': "&quot;"})
+        name: value if isinstance(value, Markup) else escape(value)
         for name, value in values.items()
     }
     return string.Template(template).substitute(quoted)

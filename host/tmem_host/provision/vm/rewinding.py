@@ -2,8 +2,8 @@
 """What would rewind a guest or move it away from its tmem pages (R-e): refused while it has any."""
 
 import uuid
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from tmem_host.provision.vm.bindings import libvirt
 from tmem_host.provision.vm.domains import Domains
