@@ -166,8 +166,8 @@ def _in_the_way(path: Path, pid: str) -> str:
     except (OSError, ValueError):
         who = "another process"
     return (
-        f"{who} has the VMs below {path.parent} open, and only one can;"
-        " wait until it is done, or use another TMEM_VM_STATE"
+        f"{who} has the VMs below {path.parent} open, and only one can, until it ends;"
+        " wait for that, or use another TMEM_VM_STATE"
     )
 
 
