@@ -10,8 +10,9 @@ from random import Random, SystemRandom
 
 from tests.vm.torture.failures import OF_GUESTS, OF_TMEM, Failure
 from tests.vm.torture.mix import Mix
+from tests.vm.torture.plan import Kernels, Plan
 from tests.vm.torture.scenarios import ARMS, Arm, torture, until_told
-from tests.vm.torture.site import Kernels, Plan, Site
+from tests.vm.torture.site import Site
 from tmem_host.provision import ProvisionError, image, kernel
 from tmem_host.provision.progress import progress_on
 from tmem_host.provision.vm.probe import probe

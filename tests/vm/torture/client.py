@@ -3,73 +3,20 @@
 
 import errno
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from random import Random
-from threading import Lock
 from typing import Any
 
-from tests.vm.torture.ledger import Change, File, Ledger, Name
-from tests.vm.torture.mix import Mix
+from tests.vm.torture.history import Change, File, Name
+from tests.vm.torture.kit import Kit
 from tests.vm.torture.node import Node, NodeGone
-from tmem_guest.workloads.blocks import ABSENT, ZEROS, Found
+from tmem_guest.workloads.blocks import ABSENT, ZEROS
 
 # What an operation may meet when a node died with what it had not made durable.
 _AFTER_DEATH = (errno.ENOENT, errno.EEXIST, errno.ENXIO)
 _TURN = 500  # operations after which other names are quiet
 _HOW_READ = {"buffered": 6, "mmap": 2, "direct": 1}
-
-
-@dataclass
-class Kit:
-    """What all clients of a load share. `lock` is around the ledger, the log and the counts."""
-
-    ledger: Ledger
-    lock: Lock
-    mix: Mix
-    log: Callable[[dict[str, Any]], None]
-    done: "Counter[str]"
-
-    def under_way(self) -> list[str]:
-        """The changes that were sent and not answered."""
-        changes = self.ledger.changes
-        return [
-            f"{name.path}: {changes[version]}"
-            for name in self.ledger.names.values()
-            for version in list(name.busy)
-            if version in changes
-        ]
-
-    def died(self, node: Node) -> None:
-        """See Load.died()."""
-        with self.lock:
-            self.ledger.died(node.number)
-            self.log({"t": self.ledger.clock, "died": node.number})
-
-    def settle(self, by: Node) -> None:
-        """See Load.settle()."""
-        for name in self.ledger.unsettled():
-            found = read_all(by, name)
-            self.log({"settled": name.path, "by": by.number, "found": found})
-            if not self.ledger.settle(name, found):
-                raise AssertionError(
-                    f"after a death, node {by.number} found in {name.path} what cannot be there:"
-                    f" {found}"
-                )
-
-
-def read_all(node: Node, name: Name) -> list[Found] | None:
-    """A file from its beginning to its end."""
-    try:
-        found = node.call(
-            "read", path=name.path, first=0, count=name.blocks_max, how="buffered", evict=False
-        )
-    except FileNotFoundError:
-        return None
-    assert isinstance(found, list)
-    return found
 
 
 class Client:

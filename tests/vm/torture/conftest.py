@@ -3,7 +3,7 @@
 
 import pytest
 
-from tests.vm.torture.site import Kernels
+from tests.vm.torture.plan import Kernels
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
 from tmem_host.provision.vm.spec import Accelerator

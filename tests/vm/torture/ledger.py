@@ -14,135 +14,11 @@ durable may be there or not; the first read that tells which decides for all lat
 A Ledger has no locks: its users have one around it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
 
-from tmem_guest.workloads.blocks import ABSENT, ZEROS, Found
-
-NEVER = -1
-State = TypeVar("State")
-
-
-@dataclass
-class Change:
-    """An operation that writes. `began` and `ended` are times of the ledger."""
-
-    version: int
-    node: int
-    what: str
-    began: int
-    ended: int = NEVER
-    durable: bool = False
-    direct: bool = False
-    lost: bool = False  # with its node, not known to be durable
-
-    def over(self, by: int) -> bool:
-        """Whether it had ended at that time, and is known to have taken effect."""
-        return self.ended != NEVER and self.ended <= by and not self.lost
-
-    def __str__(self) -> str:
-        ended = "never ended" if self.ended == NEVER else f"ended at {self.ended}"
-        lost = ", then its node died" if self.lost else ""
-        return (
-            f"version {self.version} (node {self.node}, {self.what},"
-            f" began at {self.began}, {ended}{lost})"
-        )
-
-
-@dataclass
-class History(Generic[State]):
-    """What changes have left in one place, oldest first."""
-
-    entries: list[tuple[Change, State]]
-
-    def window(self, began: int, ignore_direct: bool = False) -> list[tuple[Change, State]]:
-        """What a read sent at that time may return."""
-        for i in range(len(self.entries) - 1, -1, -1):
-            change = self.entries[i][0]
-            if change.over(began) and not (ignore_direct and change.direct):
-                return self.entries[i:]
-        return self.entries
-
-    def last(self) -> State:
-        """What the newest change leaves."""
-        return self.entries[-1][1]
-
-    def uncertain(self, now: int) -> bool:
-        """Whether a node's death left it open what is there."""
-        return any(change.lost for change, _ in self.window(now))
-
-    def settle(self, state: State, now: int) -> None:
-        """From now on it is `state`, which some change has left."""
-        change = next(change for change, left in reversed(self.entries) if left == state)
-        found = replace(change, began=min(change.began, now), ended=now, durable=True, lost=False)
-        self.entries = [(found, state)]
-
-
-@dataclass
-class File:
-    """One file from its making on, whatever its name. `size` is in blocks, after all changes."""
-
-    number: int
-    blocks: list[History[int]]
-    size: int = 0
-    undurable: list[Change] = field(default_factory=list)
-
-    def measure(self) -> None:
-        """Finds the size anew."""
-        sizes = (n + 1 for n, block in enumerate(self.blocks) if block.last() != ABSENT)
-        self.size = max(sizes, default=0)
-
-
-@dataclass
-class Name:
-    """A path, and the files it has led to."""
-
-    path: str
-    blocks_max: int
-    files: History[File | None]
-    busy: dict[int, range | None] = field(default_factory=dict)
-
-    @property
-    def file(self) -> File | None:
-        """What it leads to after all changes."""
-        return self.files.last()
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A read that returned what it must not. Printed, it names node, file, offset and versions."""
-
-    node: int
-    path: str
-    offset: int
-    found: str
-    allowed: Sequence[str]
-    how: str
-    began: int
-    ended: int
-    direct_only: bool
-    """whether it would be right if direct writes had not ended when they did"""
-
-    def __str__(self) -> str:
-        allowed = "; ".join(self.allowed) or "nothing"
-        return (
-            f"node {self.node} read {self.path} at offset {self.offset} ({self.how}, sent at"
-            f" {self.began}, answered at {self.ended}) and found {self.found}; it could be: "
-            f"{allowed}"
-        )
-
-
-@dataclass(frozen=True)
-class Read:
-    """A read that was sent."""
-
-    name: Name
-    node: int
-    first: int
-    count: int
-    how: str
-    began: int
+from tests.vm.torture.history import Change, File, History, Name
+from tests.vm.torture.verdict import Read, Violation, judge
+from tmem_guest.workloads.blocks import ABSENT, Found
 
 
 class Ledger:
@@ -311,61 +187,12 @@ class Ledger:
         """What it returned, None if there was no such file; what of that must not be."""
         now = self.tick()
         self.reads += 1
-        bad = list(self._judge(read, found, now))
+        bad, mixtures = judge(read, found, self.changes, now)
+        self.mixtures += mixtures
         self.violations += bad
         if not bad:
             self._learn(read, found)
         return bad
-
-    def _judge(self, read: Read, found: Sequence[Found] | None, now: int) -> Iterator[Violation]:
-        files = [file for _, file in read.name.files.window(read.began)]
-        if found is None:
-            if None not in files:
-                yield self._violation(read, 0, "no such file", [], now, direct_only=False)
-            return
-        for number, what in enumerate(found, read.first):
-            windows = [file.blocks[number].window(read.began) for file in files if file is not None]
-            entries = [entry for window in windows for entry in window]
-            if _fits(what, {state for _, state in entries}):
-                self.mixtures += not isinstance(what, int)
-                continue
-            lenient = {
-                state
-                for file in files
-                if file is not None
-                for _, state in file.blocks[number].window(read.began, ignore_direct=True)
-            }
-            yield self._violation(
-                *(read, number, self._name_of(what), entries, now),
-                direct_only=_fits(what, lenient),
-            )
-
-    def _violation(
-        self,
-        read: Read,
-        block: int,
-        found: str,
-        entries: Sequence[tuple[Change, int]],
-        now: int,
-        *,
-        direct_only: bool,
-    ) -> Violation:
-        return Violation(
-            node=read.node,
-            path=read.name.path,
-            offset=block * 4096,
-            found=found,
-            allowed=[f"{_plain(state)} by {change}" for change, state in entries],
-            how=read.how,
-            began=read.began,
-            ended=now,
-            direct_only=direct_only,
-        )
-
-    def _name_of(self, what: Found) -> str:
-        if not isinstance(what, int):
-            return "a mixture of " + ", ".join(self._name_of(part) for part in what)
-        return str(self.changes.get(what, _plain(what)))
 
     def _learn(self, read: Read, found: Sequence[Found] | None) -> None:
         """What has been read elsewhere was written back before."""
@@ -380,15 +207,3 @@ class Ledger:
             if change.node != read.node and change.over(read.began):
                 change.durable = True
         file.undurable = [change for change in file.undurable if not change.durable]
-
-
-def _fits(what: Found, allowed: set[int]) -> bool:
-    if isinstance(what, int):
-        return what in allowed
-    # part of a block: some of it may be cut through, but only while it is being written
-    known = {part for part in what if part >= ZEROS}
-    return len(allowed) > 1 and known <= allowed and bool(known)
-
-
-def _plain(state: int) -> str:
-    return {ABSENT: "nothing, beyond the file's end", ZEROS: "zeros"}.get(state, f"{state}")

@@ -11,10 +11,12 @@ from random import Random
 from threading import Condition, Lock, Thread
 from typing import Any, TextIO
 
-from tests.vm.torture.client import Client, Kit
-from tests.vm.torture.ledger import Ledger, Violation
+from tests.vm.torture.client import Client
+from tests.vm.torture.kit import Kit
+from tests.vm.torture.ledger import Ledger
 from tests.vm.torture.mix import Mix
 from tests.vm.torture.node import Node, NodeGone
+from tests.vm.torture.verdict import Violation
 
 # A guest may wait for the cluster to take another for dead, twice, on a busy host.
 _PATIENCE_S = 400.0

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tests.vm.torture.ledger import Ledger, Violation
+from tests.vm.torture.ledger import Ledger
 from tests.vm.torture.load import Load
 from tests.vm.torture.mix import Mix
 from tests.vm.torture.node import Node
 from tests.vm.torture.site import Site
+from tests.vm.torture.verdict import Violation
 
 _FILL_BLOCKS = 64
 

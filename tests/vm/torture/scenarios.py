@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from tests.vm.torture import failures
+from tests.vm.torture.complaints import GuestBroke
 from tests.vm.torture.cures import DidNotTest
 from tests.vm.torture.failures import Failure
 from tests.vm.torture.mix import Mix
+from tests.vm.torture.plan import Plan
 from tests.vm.torture.run import Run
-from tests.vm.torture.site import GuestBroke, Plan, Site
+from tests.vm.torture.site import Site
 
 Say = Callable[[str], None]
 _PATIENCE_S = 120.0

@@ -4,31 +4,29 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tests.service.process import ServiceProcess
+from tests.vm.torture.complaints import GuestBroke, SerialLog
 from tests.vm.torture.host_clock import HostClock
 from tests.vm.torture.node import Node
+from tests.vm.torture.plan import Plan
 from tests.vm.torture.valve import Valve
-from tmem_host.provision.image import Image
-from tmem_host.provision.kernel import Kernel
 from tmem_host.provision.vm import cluster
 from tmem_host.provision.vm.connection import EMBED
 from tmem_host.provision.vm.places import places_at
 from tmem_host.provision.vm.provisioner import Provisioner
 from tmem_host.provision.vm.remote import RemoteProvisioner
 from tmem_host.provision.vm.running import RunningGuest
-from tmem_host.provision.vm.spec import IO_PROFILES, Accelerator, Cache, Disk, IoProfile, VmSpec
+from tmem_host.provision.vm.spec import Cache, Disk, VmSpec
 
 DISK = "shared"
 _BOOT_LIMIT_S = 300.0
@@ -36,60 +34,6 @@ _BOOT_LIMIT_S = 300.0
 DEAD_AFTER_BEATS = 16
 DEAD_S = 2 * DEAD_AFTER_BEATS
 _TRACE_BYTES = 256 << 20
-_COMPLAINT = re.compile(
-    r"kernel BUG at|Kernel panic|Oops:|WARNING: |BUG: |general protection fault"
-    r"|ocfs2 is very sorry to be fencing|blocked for more than"
-)
-_CONTEXT_CHARACTERS = 200
-# What Linux 5.10's ocfs2 does without tmem, too (docs/coherency.md).
-_KNOWN = {
-    "AST fired with invalid action": "a lock that was being converted when its master died",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kernels:
-    """What guests can be made of, with and without the cures."""
-
-    patched: Kernel
-    unpatched: Kernel
-    image: Image
-    accelerator: Accelerator
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a site is made of."""
-
-    kernels: Kernels
-    patched: bool = True
-    nodes: int = 2
-    name: str = "node"
-    """what the guests' names begin with"""
-    memory_mib: int = 160
-    disk_bytes: int = 512 << 20
-    threads: int = 8
-    disk_io: IoProfile = IO_PROFILES["native"]
-    tmem: bool = False
-    """from the first mount on"""
-    force_shared: bool = False
-    """has hooks join shared pools on a kernel without cures"""
-    server: str = "lease = '1s'\nexpel = '2s'\n"
-    """the section of the service's configuration"""
-
-    @property
-    def kernel(self) -> Kernel:
-        """The one that its guests boot."""
-        return self.kernels.patched if self.patched else self.kernels.unpatched
-
-
-class GuestBroke(AssertionError):
-    """A guest's kernel complained."""
-
-    def __init__(self, node: Node, said: str) -> None:
-        super().__init__(f"the kernel of {node.name} complained:\n{said}")
-        self.known = next((why for words, why in _KNOWN.items() if words in said), None)
-        """what is known of it, if it is ocfs2's own doing and not ours"""
 
 
 class Site:
@@ -118,7 +62,9 @@ class Site:
         self._addresses: dict[str, str] = {}
         self._hits_before: dict[str, int] = {}
         self.attached = plan.tmem
-        self._seen: dict[Node, int] = {}
+        self._serial_logs = {
+            node: SerialLog(self._places.vm(node.name).serial_log) for node in self.nodes
+        }
         self.given_up: set[Node] = set()
         """those whose kernel may complain, as they are to be killed"""
 
@@ -226,16 +172,9 @@ class Site:
     def look_at_guests(self) -> None:
         """Raises GuestBroke if a guest's kernel has complained since the last look."""
         for node in self.nodes:
-            log = self._places.vm(node.name).serial_log
-            # a new boot may have begun another one
-            said = log.read_bytes() if log.exists() else b""
-            start = self._seen.get(node, 0) if len(said) >= self._seen.get(node, 0) else 0
-            end = said.rfind(b"\n") + 1
-            self._seen[node] = max(start, end)
-            text = said[start:end].decode(errors="replace")
-            if node not in self.given_up and (found := _COMPLAINT.search(text)):
-                begin = max(0, found.start() - _CONTEXT_CHARACTERS)
-                raise GuestBroke(node, text[begin : found.end() + 20 * _CONTEXT_CHARACTERS])
+            complaint = self._serial_logs[node].new_complaint()
+            if complaint and node not in self.given_up:
+                raise GuestBroke(node, complaint)
 
     # ---- the service -------------------------------------------------------------------------
 

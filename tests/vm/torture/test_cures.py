@@ -9,7 +9,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.vm.torture.cures import DISK_BYTES_PER_SECOND, SCENARIOS, SERVER, sharing_works
-from tests.vm.torture.site import Kernels, Plan, Site
+from tests.vm.torture.plan import Kernels, Plan
+from tests.vm.torture.site import Site
 from tmem_host.provision.vm.provisioner import Provisioner
 from tmem_host.provision.vm.spec import IoProfile
 

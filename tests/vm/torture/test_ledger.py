@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.vm.torture.ledger import Change, File, Ledger, Name
+from tests.vm.torture.history import Change, File, Name
+from tests.vm.torture.ledger import Ledger
 from tmem_guest.workloads.blocks import ABSENT, GARBAGE, ZEROS, Found
 
 BLOCKS = 4

@@ -11,8 +11,9 @@ import pytest
 from tests.vm.torture import failures
 from tests.vm.torture.failures import Failure
 from tests.vm.torture.mix import Mix
+from tests.vm.torture.plan import Kernels, Plan
 from tests.vm.torture.scenarios import ARMS, torture, until_told
-from tests.vm.torture.site import Kernels, Plan, Site
+from tests.vm.torture.site import Site
 
 # A round may have to be begun anew (scenarios.until_told).
 pytestmark = pytest.mark.timeout(1800)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest's kernel says when something is wrong with it."""
+
+import re
+from pathlib import Path
+
+from tests.vm.torture.node import Node
+
+_COMPLAINT = re.compile(
+    r"kernel BUG at|Kernel panic|Oops:|WARNING: |BUG: |general protection fault"
+    r"|ocfs2 is very sorry to be fencing|blocked for more than"
+)
+_CONTEXT_CHARACTERS = 200
+# What Linux 5.10's ocfs2 does without tmem, too (docs/coherency.md).
+_KNOWN = {
+    "AST fired with invalid action": "a lock that was being converted when its master died",
+}
+
+
+class GuestBroke(AssertionError):
+    """A guest's kernel complained."""
+
+    def __init__(self, node: Node, said: str) -> None:
+        super().__init__(f"the kernel of {node.name} complained:\n{said}")
+        self.known = next((why for words, why in _KNOWN.items() if words in said), None)
+        """what is known of it, if it is ocfs2's own doing and not ours"""
+
+
+class SerialLog:
+    """One guest's, looked at again and again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen_bytes = 0
+
+    def new_complaint(self) -> str:
+        """The first complaint since the last look, with what stands around it; "" if none."""
+        # a new boot may have begun another one
+        said = self._path.read_bytes() if self._path.exists() else b""
+        start = self._seen_bytes if len(said) >= self._seen_bytes else 0
+        end = said.rfind(b"\n") + 1
+        self._seen_bytes = max(start, end)
+        text = said[start:end].decode(errors="replace")
+        found = _COMPLAINT.search(text)
+        if found is None:
+            return ""
+        begin = max(0, found.start() - _CONTEXT_CHARACTERS)
+        return text[begin : found.end() + 20 * _CONTEXT_CHARACTERS]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest's kernel complains of is noticed, and told apart."""
+
+from pathlib import Path
+
+from tests.vm.torture.complaints import GuestBroke, SerialLog
+from tests.vm.torture.node import Node
+
+NODE = Node(0, "node0", "/nowhere", 1)
+
+
+def test_what_ocfs2_does_by_itself_is_known() -> None:
+    said = (
+        "(dlm-C2,93,0):ocfs2_locking_ast:1185 ERROR: AST fired with invalid action: 0\nkernel BUG"
+    )
+    broke = GuestBroke(NODE, said)
+    assert broke.known == "a lock that was being converted when its master died"
+    assert "node0" in str(broke)
+    assert said in str(broke)
+
+
+def test_anything_else_is_not() -> None:
+    assert GuestBroke(NODE, "BUG: unable to handle page fault in tmem_transport").known is None
+
+
+def test_each_complaint_is_found_once_with_what_stands_around_it(tmp_path: Path) -> None:
+    path = tmp_path / "serial.log"
+    log = SerialLog(path)
+    assert log.new_complaint() == ""
+    path.write_text("a quiet boot\n")
+    assert log.new_complaint() == ""
+    with path.open("a") as file:
+        file.write("before\nOops: 0002\nafter\n")
+    assert log.new_complaint() == "before\nOops: 0002\nafter\n"
+    assert log.new_complaint() == ""
+    # the next boot begins the file anew
+    path.write_text("Oops: again\n")
+    assert log.new_complaint() == "Oops: again\n"
+
+
+def test_half_a_line_is_looked_at_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "serial.log"
+    log = SerialLog(path)
+    path.write_text("kernel BU")
+    assert log.new_complaint() == ""
+    with path.open("a") as file:
+        file.write("G at fs\n")
+    assert log.new_complaint() == "kernel BUG at fs\n"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whether a read returned what it may (torture/ledger.py)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.vm.torture.history import Change, Name
+from tmem_guest.workloads.blocks import ABSENT, BLOCK_BYTES, ZEROS, Found
+
+
+@dataclass(frozen=True)
+class Read:
+    """A read that was sent."""
+
+    name: Name
+    node: int
+    first: int
+    count: int
+    how: str
+    began: int
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A read that returned what it must not. Printed, it names node, file, offset and versions."""
+
+    node: int
+    path: str
+    offset: int
+    found: str
+    allowed: Sequence[str]
+    how: str
+    began: int
+    ended: int
+    direct_only: bool
+    """whether it would be right if direct writes had not ended when they did"""
+
+    def __str__(self) -> str:
+        allowed = "; ".join(self.allowed) or "nothing"
+        return (
+            f"node {self.node} read {self.path} at offset {self.offset} ({self.how}, sent at"
+            f" {self.began}, answered at {self.ended}) and found {self.found}; it could be: "
+            f"{allowed}"
+        )
+
+
+def judge(
+    read: Read, found: Sequence[Found] | None, changes: Mapping[int, Change], now: int
+) -> tuple[list[Violation], int]:
+    """What is wrong with what a read returned at that time, None if there was no such file; and how
+    many blocks it found half written, as they may be."""
+    files = [file for _, file in read.name.files.window(read.began)]
+    if found is None:
+        gone = _violation(read, 0, "no such file", [], now, direct_only=False)
+        return ([] if None in files else [gone]), 0
+    there = [file for file in files if file is not None]
+    bad: list[Violation] = []
+    mixtures = 0
+    for number, what in enumerate(found, read.first):
+        histories = [file.blocks[number] for file in there]
+        entries = [entry for history in histories for entry in history.window(read.began)]
+        if _fits(what, {state for _, state in entries}):
+            mixtures += not isinstance(what, int)
+            continue
+        lenient = {
+            state
+            for history in histories
+            for _, state in history.window(read.began, ignore_direct=True)
+        }
+        direct_only = _fits(what, lenient)
+        name = _name_of(what, changes)
+        bad.append(_violation(read, number, name, entries, now, direct_only=direct_only))
+    return bad, mixtures
+
+
+def _violation(
+    read: Read,
+    block: int,
+    found: str,
+    entries: Sequence[tuple[Change, int]],
+    now: int,
+    *,
+    direct_only: bool,
+) -> Violation:
+    return Violation(
+        node=read.node,
+        path=read.name.path,
+        offset=block * BLOCK_BYTES,
+        found=found,
+        allowed=[f"{_plain(state)} by {change}" for change, state in entries],
+        how=read.how,
+        began=read.began,
+        ended=now,
+        direct_only=direct_only,
+    )
+
+
+def _name_of(what: Found, changes: Mapping[int, Change]) -> str:
+    if not isinstance(what, int):
+        return "a mixture of " + ", ".join(_name_of(part, changes) for part in what)
+    return str(changes.get(what, _plain(what)))
+
+
+def _fits(what: Found, allowed: set[int]) -> bool:
+    if isinstance(what, int):
+        return what in allowed
+    # part of a block: some of it may be cut through, but only while it is being written
+    known = {part for part in what if part >= ZEROS}
+    return len(allowed) > 1 and known <= allowed and bool(known)
+
+
+def _plain(state: int) -> str:
+    return {ABSENT: "nothing, beyond the file's end", ZEROS: "zeros"}.get(state, f"{state}")
