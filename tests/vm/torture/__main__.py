@@ -132,7 +132,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (AssertionError, ProvisionError) as failure:
-        print(f"failed: {failure}", file=sys.stderr)
+        said = "\n".join([str(failure), *getattr(failure, "__notes__", [])])
+        print(f"failed: {said}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -68,6 +68,8 @@ class Run:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if exc_value is not None:
+            exc_value.add_note(f"{self._label}: seed {self.seed}")
         try:
             self.load.end(quietly=exc_type is not None)
         finally:

@@ -73,8 +73,9 @@ class Site:
     def __enter__(self) -> Self:
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
             self._close()
+            error.add_note(f"logs are in {self.folder}")
             raise
         return self
 
@@ -85,8 +86,10 @@ class Site:
         traceback: TracebackType | None,
     ) -> None:
         self._close()
-        if exc_type is None:
+        if exc_value is None:
             shutil.rmtree(self.folder)
+        else:
+            exc_value.add_note(f"logs, counters and traces are in {self.folder}")
 
     def _open(self) -> None:
         self.service.write_config(self._channels(), budget="256MiB", server=self.plan.server)
