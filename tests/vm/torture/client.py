@@ -16,6 +16,7 @@ from tmem_guest.workloads.blocks import ABSENT, ZEROS
 # What an operation may meet when a node died with what it had not made durable.
 _AFTER_DEATH = (errno.ENOENT, errno.EEXIST, errno.ENXIO)
 _TURN = 500  # operations after which other names are quiet
+_NO_CHANGES = ("read", "drop", "evict")
 _HOW_READ = {"buffered": 6, "mmap": 2, "direct": 1}
 
 
@@ -33,6 +34,8 @@ class Client:
         """Does one operation, or none if what it chose cannot be done now. NodeGone."""
         operations = self.kit.mix.operations
         (what,) = self._random.choices(list(operations), list(operations.values()))
+        if what not in _NO_CHANGES and self.node in self.kit.only_read:
+            what = "read"
         if what == "read":
             self._read(self._any_name())
         elif what == "drop":

@@ -5,7 +5,6 @@ While something is done to a node its own clients may have to rest; the others n
 the moment in which a survivor finds out what a dead node has left.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -65,13 +64,13 @@ def stop_service_long(run: Run, node: Node) -> None:
 
 def kill_guest(run: Run, node: Node) -> None:
     """kill -9 of QEMU, in mid-operation, with whatever locks the guest holds."""
-    run.site.kill(node)
+    _die(run, node, run.site.kill)
     _come_back(run, node, run.site.boot)
 
 
 def reset_guest(run: Run, node: Node) -> None:
     """The reset button, in mid-operation. The guest may be there again before its node is dead."""
-    run.site.reset(node)
+    _die(run, node, run.site.reset)
     _come_back(run, node, run.site.rejoin)
 
 
@@ -91,9 +90,8 @@ def pause_guest(run: Run, node: Node) -> None:
     run.site.given_up.add(node)
     run.site.resume(node)
     run.go_on(10)
-    os.kill(run.site.pid(node), signal.SIGKILL)
+    _die(run, node, run.site.kill)
     puts.join()
-    node.wait_until_gone()
     run.site.given_up.remove(node)
     _come_back(run, node, run.site.boot)
 
@@ -111,15 +109,27 @@ def _puts_until_gone(run: Run, node: Node) -> None:
         return
 
 
+def _die(run: Run, node: Node, how: Callable[[Node], None]) -> None:
+    """Ends a node while it works and the others read, from before its end until they have its
+    locks."""
+    others = [other for other in run.site.nodes if other is not node]
+    run.load.pause(*others)
+    run.load.only_read(*others)
+    run.load.go(*others)
+    run.load.dies(node)
+    how(node)
+    run.load.died(node)
+
+
 def _come_back(run: Run, dead: Node, how: Callable[[Node, str], None]) -> None:
     """A node is gone. Waits until the survivors have its locks and one of them has told what is
     there; the guest boots meanwhile."""
-    run.load.died(dead)
     with ThreadPoolExecutor(1) as pool:
         back = pool.submit(how, dead, run.options)
         run.load.pause()
         survivors = [node for node in run.site.nodes if node is not dead and node.there]
         run.load.settle(survivors[0])
+        run.load.only_read()
         run.load.go(*survivors)
         back.result()
     run.load.go(dead)

@@ -3,7 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -23,6 +23,8 @@ class Kit:
     mix: Mix
     log: Callable[[dict[str, Any]], None]
     done: "Counter[str]"
+    only_read: set[Node] = field(default_factory=set)
+    """nodes whose clients change nothing at present"""
 
     def under_way(self) -> list[str]:
         """The changes that were sent and not answered."""
@@ -33,6 +35,12 @@ class Kit:
             for version in list(name.busy)
             if version in changes
         ]
+
+    def dies(self, node: Node) -> None:
+        """See Load.dies()."""
+        with self.lock:
+            self.ledger.dies(node.number)
+            self.log({"t": self.ledger.clock, "dies": node.number})
 
     def died(self, node: Node) -> None:
         """See Load.died()."""

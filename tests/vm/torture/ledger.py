@@ -33,6 +33,7 @@ class Ledger:
         self.mixtures = 0  # blocks read while they were written, part old, part new
         self.changes: dict[int, Change] = {}
         self._files = 0
+        self._dying: set[int] = set()
         origin = Change(0, -1, "there was nothing", 0, 0, True)
         self.names = {
             path: Name(path, blocks_max, History([(origin, None)]))
@@ -110,6 +111,7 @@ class Ledger:
         """The change was answered."""
         change.ended = self.tick()
         change.durable = durable
+        change.lost = change.node in self._dying and not durable
         for name in names:
             del name.busy[change.version]
 
@@ -136,13 +138,20 @@ class Ledger:
             if change.node == node and change.over(began):
                 change.durable = True
 
-    def died(self, node: int) -> None:
-        """A node is gone, with what it had not made durable."""
+    def dies(self, node: int) -> None:
+        """A node is about to go, with what it has not made durable, and does not until then. Others
+        may find that out before it is known that it is gone."""
         self.tick()
         self.deaths += 1
+        self._dying.add(node)
         for change in self.changes.values():
             if change.node == node and not change.durable:
                 change.lost = True
+
+    def died(self, node: int) -> None:
+        """It is gone, and nothing of what it was told will still be done."""
+        self.tick()
+        self._dying.remove(node)
 
     def unsettled(self) -> list[Name]:
         """The names of which settle() must be told."""

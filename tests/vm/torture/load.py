@@ -120,6 +120,15 @@ class Load:
         node.call("sync")
         self.ledger.synced(node.number, began)
 
+    def only_read(self, *nodes: Node) -> None:
+        """From now on these nodes, which are paused, change nothing; all others may."""
+        self._kit.only_read = set(nodes)
+
+    def dies(self, node: Node) -> None:
+        """A node is about to go. The others read only: who changes what the dead node has left must
+        know what that is."""
+        self._kit.dies(node)
+
     def died(self, node: Node) -> None:
         """A node is gone, and nothing of what it was told will still be done."""
         self._kit.died(node)

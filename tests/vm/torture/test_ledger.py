@@ -47,6 +47,12 @@ def read(
     return [str(violation) for violation in ledger.end_read(sent, found)]
 
 
+def die(ledger: Ledger) -> None:
+    """Node 0 does."""
+    ledger.dies(0)
+    ledger.died(0)
+
+
 def missing(ledger: Ledger, name: Name) -> bool:
     """Whether that there is no such file is right."""
     return not ledger.end_read(ledger.begin_read(name, 1, 0, 1, "buffered"), None)
@@ -179,7 +185,7 @@ class TestDeath:
         write(ledger, 1)
         durable = write(ledger, durable=True)
         lost = write(ledger)
-        ledger.died(0)
+        die(ledger)
         assert ledger.unsettled() == [ledger.names["a"]]
         assert read(ledger, durable) == []
         assert read(ledger, lost) == []
@@ -188,7 +194,7 @@ class TestDeath:
     def test_what_a_survivor_has_found_stays(self, ledger: Ledger) -> None:
         durable = write(ledger, durable=True)
         lost = write(ledger)
-        ledger.died(0)
+        die(ledger)
         assert ledger.settle(ledger.names["a"], [durable])
         assert ledger.unsettled() == []
         assert read(ledger, durable) == []
@@ -198,30 +204,51 @@ class TestDeath:
         old = write(ledger, durable=True)
         durable = write(ledger, durable=True)
         write(ledger)
-        ledger.died(0)
+        die(ledger)
         assert not ledger.settle(ledger.names["a"], [old])
         assert not ledger.settle(ledger.names["a"], None)
         assert ledger.settle(ledger.names["a"], [durable])
+
+    def test_others_may_find_out_before_it_is_known(self, ledger: Ledger) -> None:
+        durable = write(ledger, durable=True)
+        before = write(ledger)
+        ledger.dies(0)
+        meanwhile = write(ledger)
+        for version in (durable, before, meanwhile):
+            assert read(ledger, version) == []
+        ledger.died(0)
+        assert ledger.settle(ledger.names["a"], [durable])
+        # it is there again, and what it does now stays
+        write(ledger)
+        assert read(ledger, durable) != []
+
+    def test_what_is_made_durable_meanwhile_is(self, ledger: Ledger) -> None:
+        old = write(ledger, durable=True)
+        ledger.dies(0)
+        durable = write(ledger, durable=True)
+        ledger.died(0)
+        assert read(ledger, old) != []
+        assert read(ledger, durable) == []
 
     def test_what_another_node_has_read_is_durable(self, ledger: Ledger) -> None:
         version = write(ledger)
         assert read(ledger, version, node=0) == []
         assert read(ledger, version, node=1) == []
-        ledger.died(0)
+        die(ledger)
         assert ledger.unsettled() == []
         assert read(ledger, ABSENT) != []
 
     def test_what_was_synced_is_durable(self, ledger: Ledger) -> None:
         version = write(ledger)
         ledger.synced(0, ledger.tick())
-        ledger.died(0)
+        die(ledger)
         assert read(ledger, version) == []
         assert read(ledger, ABSENT) != []
 
     def test_a_file_may_have_gone_with_it(self, ledger: Ledger) -> None:
         write(ledger)
         a = ledger.names["a"]
-        ledger.died(0)
+        die(ledger)
         assert missing(ledger, a)
         assert ledger.settle(a, None)
         assert a.file is None
@@ -232,7 +259,7 @@ class TestDeath:
         change = begin(ledger)
         ledger.leaves(change, file_of(ledger), range(2), change.version)
         ledger.abandon(change, [ledger.names["a"]])
-        ledger.died(0)
+        die(ledger)
         assert ledger.settle(ledger.names["a"], [old, change.version])
         assert file_of(ledger).size == 2
         assert read(ledger, old, change.version) == []

@@ -129,3 +129,18 @@ def test_other_failures_name_the_seed(site: Callable[..., Site]) -> None:
     with pytest.raises(ZeroDivisionError) as caught, Run(site(coherent=True), SEED, MIX):
         raise ZeroDivisionError
     assert caught.value.__notes__ == [f"run: seed {SEED}"]
+
+
+def test_nodes_that_only_read(site: Callable[..., Site]) -> None:
+    cluster = site(coherent=True)
+    with Run(cluster, SEED, MIX) as run:
+        run.load.only_read(cluster.nodes[0])
+        run.load.go(cluster.nodes[0])
+        run.go_on(1)
+        assert run.load.done["read"] > 0
+        assert set(run.load.done) <= {"read", "evict"}
+        run.load.pause()
+        run.load.only_read()
+        run.load.go()
+        run.go_on(1)
+        assert run.load.done["create"] > 0
