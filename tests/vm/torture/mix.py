@@ -18,7 +18,6 @@ OPERATIONS = {
     "evict": 4,
     "drop": 1,
 }
-WITHOUT_DIRECT = {name: weight for name, weight in OPERATIONS.items() if name != "direct"}
 
 
 @dataclass(frozen=True, kw_only=True)
