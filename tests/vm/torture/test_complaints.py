@@ -41,8 +41,8 @@ def test_each_complaint_is_found_once_with_what_stands_around_it(tmp_path: Path)
 def test_half_a_line_is_looked_at_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "serial.log"
     log = SerialLog(path)
-    path.write_text("kernel BU")
+    path.write_text("kernel BUG a")
     assert log.new_complaint() == ""
     with path.open("a") as file:
-        file.write("G at fs\n")
+        file.write("t fs\n")
     assert log.new_complaint() == "kernel BUG at fs\n"
