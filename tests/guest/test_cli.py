@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tmem_guest.cli import MODULES
+
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).with_name("tmem-guest")), *arguments]
@@ -27,3 +29,24 @@ def test_wrong_usage(arguments: list[str]) -> None:
     done = _run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage: tmem-guest" in done.stderr
+
+
+@pytest.mark.parametrize("command", MODULES)
+def test_a_command_needs_its_own_module_only(command: str) -> None:
+    script = f"""
+import sys
+from tmem_guest.cli import main
+try:
+    main([{command!r}, "--help"])
+except SystemExit as error:
+    assert error.code == 0
+print(*sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert {name for name in set(MODULES.values()) if f"tmem_guest.cli.{name}" in loaded} == {
+        MODULES[command]
+    }
+    assert f"    {command} " in _run("--help").stdout

@@ -7,7 +7,6 @@ import argparse
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmem_guest.cli.errors import CommandError
@@ -36,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     drop = verbs.add_parser("drop", help="read files, and have the kernel drop what was read")
     drop.set_defaults(run=run_drop)
     for verb in (files, drop):
-        verb.add_argument("manifest", metavar="MANIFEST", type=Path, help="JSON: what there is")
+        verb.add_argument("manifest", metavar="MANIFEST", help="JSON: what there is")
         verb.add_argument("root", metavar="FOLDER", help="where the files are")
     files.add_argument("--pattern", choices=_PATTERNS, default="sequential")
     files.set_defaults(run=run_read)
@@ -46,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     hold = verbs.add_parser(
         "hold", help="fill memory, say so in a file, verify it at SIGTERM and say so there"
     )
-    hold.add_argument("state", metavar="FILE", type=Path)
+    hold.add_argument("state", metavar="FILE")
     hold.set_defaults(run=run_hold)
     for verb in (memory, hold):
         verb.add_argument("--size", type=int, required=True, help="bytes")
@@ -84,7 +83,8 @@ def _with_files(options: argparse.Namespace, work: Callable[[Manifest], Figures]
     from tmem_guest.workloads.errors import WorkloadError  # noqa: PLC0415
 
     try:
-        wanted = files.manifest(json.loads(options.manifest.read_text()))
+        with open(options.manifest, encoding="utf-8") as file:
+            wanted = files.manifest(json.load(file))
         _say("begin")
         figures = work(wanted)
     except (OSError, ValueError) as error:
@@ -123,15 +123,20 @@ def run_hold(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
         with Memory(options.size, seed=options.seed, compressible=options.compressible) as memory:
-            options.state.write_text("held\n")
+            _write(options.state, "held")
             asked.wait()
             for number in range(options.passes):
                 memory.verify(number)
     except WorkloadError as error:
-        options.state.write_text(f"{error}\n")
+        _write(options.state, str(error))
         raise CommandError(str(error)) from error
-    options.state.write_text("verified\n")
+    _write(options.state, "verified")
     return 0
+
+
+def _write(path: str, line: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _say(word: str) -> None:

@@ -72,8 +72,11 @@ def staged(
     names = [f"node{number}" for number in range(1, settings.guests + 1)]
     with service.vms() as vms:
         try:
-            for name in names:
-                vms.create(dataclasses.replace(spec, name=name), wait=False)
+            _at_once(
+                service,
+                names,
+                lambda own, name: own.create(dataclasses.replace(spec, name=name), wait=False),
+            )
             for name in names:
                 vms.wait(name, _BOOT_LIMIT_S)
             guests = tuple(RunningGuest(vms, name) for name in names)
@@ -92,8 +95,8 @@ def staged(
             raise
         finally:
             with undisturbed():
-                for info in vms.vms():
-                    vms.destroy(info.name)
+                made = [info.name for info in vms.vms()]
+                _at_once(service, made, lambda own, name: own.destroy(name))
                 copy.unlink(missing_ok=True)
         _empty_arena(service)
 
@@ -149,7 +152,10 @@ def _mount(
 ) -> None:
     if settings.shares_files:
         cluster.start_cluster(guests)
-        _at_once(service, guests, lambda guest: cluster.mount(guest, DISK_NAME))
+        names = [guest.name for guest in guests]
+        _at_once(
+            service, names, lambda own, name: cluster.mount(RunningGuest(own, name), DISK_NAME)
+        )
     else:
         mount_data(guests, shared=False)
     if settings.workload == "read":
@@ -160,17 +166,18 @@ def _mount(
 
 
 def _at_once(
-    service: PrivateService,
-    guests: tuple[RunningGuest, ...],
-    work: Callable[[RunningGuest], None],
+    service: PrivateService, names: list[str], work: Callable[[RemoteProvisioner, str], object]
 ) -> None:
-    def one(guest: RunningGuest) -> None:
+    """Does it for all VMs of these names at the same time. What goes wrong with the first of them
+    is raised when all are done."""
+
+    def one(name: str) -> None:
         # a connection is for one thread
         with service.vms() as vms:
-            work(RunningGuest(vms, guest.name))
+            work(vms, name)
 
-    with ThreadPoolExecutor(len(guests)) as pool:
-        for _ in pool.map(one, guests):
+    with ThreadPoolExecutor(max(1, len(names))) as pool:
+        for _ in pool.map(one, names):
             pass
 
 
