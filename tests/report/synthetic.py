@@ -42,7 +42,8 @@ class Plan:
     @property
     def header(self) -> Header:
         """The header of its result."""
-        data = {"data": {"file_system": "ocfs2", "size": self.data_mib * MIB, "files": 6}}
+        files = {"file_system": "ocfs2", "size": self.data_mib * MIB, "files": 6}
+        data = {"data": files, "read": {"settle": True}}
         load = {"load": {"base": 32 * MIB, "peak": self.data_mib * MIB, "swap": 512 * MIB}}
         settings: dict[str, Any] = {
             "title": HEADER.title,

@@ -10,7 +10,7 @@ from tmem_host.experiment.records import Header
 from tmem_host.provision.vm.spec import IoProfile
 from tmem_host.report.analysis import Analysis
 from tmem_host.report.merge import flat
-from tmem_host.report.points import COLD, SECOND, WHOLE
+from tmem_host.report.points import COLD, IDLE, SECOND, WHOLE
 from tmem_host.report.tables import Table
 from tmem_host.report.words import mebibytes
 
@@ -22,11 +22,14 @@ _NAMES = {"memory": "memory (MiB for each guest)"}
 
 _PHASES = {
     COLD: "the first guest reads the data, for the first time",
+    IDLE: "the first guest goes through the data once more and drops it, for the host to have",
     SECOND: "the other guests read the data, each for the first time",
     "warm": "the first guest reads the data again, so that all begin the next phase alike",
     "reread": "all guests read the data again, at the same time",
     "hold": "all guests fill the memory that they need all the time",
     "release": "all guests verify that memory, which was swapped out meanwhile",
+    "build": "the guest compiles the project, for the first time",
+    "rebuild": "it does so again, after what was compiled has been removed",
     WHOLE: "all phases one after the other",
 }
 
@@ -34,7 +37,9 @@ _PHASES = {
 def names(analysis: Analysis) -> Table:
     """What the arms and phases of the result are."""
     arms = dict.fromkeys(arm for arms in analysis.curves.values() for arm in arms)
-    phases = dict.fromkeys(setting.phase for setting in analysis.curves)
+    phases = list(dict.fromkeys(setting.phase for setting in analysis.curves))
+    if COLD in phases and any(flat(each.settings).get("read.settle") for each in analysis.headers):
+        phases.insert(phases.index(COLD) + 1, IDLE)
     rows: list[tuple[str, ...]] = [
         ("arm", arm, ARMS[arm].meaning if arm in ARMS else "an arm of its own") for arm in arms
     ]

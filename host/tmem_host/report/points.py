@@ -19,7 +19,7 @@ WHOLE = "whole"
 COLD = "cold"
 SECOND = "second"
 # A phase in which guests only make ready for the next.
-_IDLE = "settle"
+IDLE = "settle"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def curves(runs: Iterable[Run], samples: Iterable[Sample]) -> Curves:
     most = _most_sampled(samples)
     held = [_Held(run, _host_bytes(run, most)) for run in runs]
     found: dict[Setting, dict[str, dict[int, list[_Held]]]] = {}
-    for each in [*(each for each in held if each.run.phase != _IDLE), *_wholes(held)]:
+    for each in [*(each for each in held if each.run.phase != IDLE), *_wholes(held)]:
         run = each.run
         arms = found.setdefault(Setting(run.profile, run.guests, run.phase), {})
         arms.setdefault(run.arm, {}).setdefault(run.memory_mib, []).append(each)

@@ -110,6 +110,9 @@ def _bars(axes: Axes, analysis: Analysis, by_arm: dict[str, Comparison]) -> None
     axes.set_yticks(range(len(arms)), arms)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.2)
+    if all(each.most is None for each in by_arm.values()):
+        axes.set_xlim(0, 1)
+        axes.set_xticks([])
     axes.set_xlabel("host memory saved, MiB")
 
 
