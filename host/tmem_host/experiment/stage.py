@@ -72,16 +72,12 @@ def staged(
     names = [f"node{number}" for number in range(1, settings.guests + 1)]
     with service.vms() as vms:
         try:
-            _at_once(
-                service,
-                names,
-                lambda own, name: own.create(dataclasses.replace(spec, name=name), wait=False),
-            )
+            _at_once(service, names, lambda own, name: _start(service, own, spec, name, arm))
             for name in names:
                 vms.wait(name, _BOOT_LIMIT_S)
             guests = tuple(RunningGuest(vms, name) for name in names)
             if arm.tmem:
-                _attach(service, guests, arm)
+                _attach(service, guests)
             if data is not None:
                 _mount(settings, service, guests, data)
             if settings.workload == "memory":
@@ -129,14 +125,29 @@ def _spec(
     )
 
 
-def _attach(service: PrivateService, guests: tuple[RunningGuest, ...], arm: Arm) -> None:
+def _start(
+    service: PrivateService, vms: RemoteProvisioner, spec: VmSpec, name: str, arm: Arm
+) -> None:
+    """Starts a guest and says whom it trusts, which is too late once its kernel has a pool."""
+    vms.create(dataclasses.replace(spec, name=name), wait=False)
+    if not arm.dedup:
+        return
+    deadline = time.monotonic() + _ATTACH_LIMIT_S
+    while name not in _clients(service):
+        if time.monotonic() > deadline:
+            raise ExperimentError(f"the service did not learn of {name}: its log says why")
+        time.sleep(_LOOK_AGAIN_S)
+    service.call("client.set", client=name, dedup=True, trust_group=_TRUST_GROUP)
+
+
+def _clients(service: PrivateService) -> list[str]:
+    return [client["name"] for client in service.call("client.list")]
+
+
+def _attach(service: PrivateService, guests: tuple[RunningGuest, ...]) -> None:
     """Waits until the guests' kernels are in a session with the service."""
     with service.connect() as connection:
         for guest in guests:
-            if arm.dedup:
-                connection.call(
-                    "client.set", client=guest.name, dedup=True, trust_group=_TRUST_GROUP
-                )
             deadline = time.monotonic() + _ATTACH_LIMIT_S
             while connection.call("client.info", client=guest.name)["state"] != "active":
                 if time.monotonic() > deadline:
@@ -213,7 +224,8 @@ def shares(service: PrivateService, name: str, shared: UUID) -> bool:
 
 
 def _empty_arena(service: PrivateService) -> None:
-    """What the last guests left is given back, so that the next ones find nothing."""
+    """What the last guests left is given back, so that the next ones find nothing; nor are their
+    settings those of others with their names."""
     deadline = time.monotonic() + _EMPTY_LIMIT_S
     with service.connect() as connection:
         while True:
@@ -228,6 +240,8 @@ def _empty_arena(service: PrivateService) -> None:
                 )
             time.sleep(_LOOK_AGAIN_S)
         connection.call("arena.shrink", size=usage["resident_bytes"])
+    for name in _clients(service):
+        service.call("client.remove", client=name)
 
 
 def _keep_logs(folder: Path, service: PrivateService, serial_logs: list[Path]) -> None:
