@@ -16,7 +16,7 @@ from tmem_guest.workloads.errors import WorkloadError, WrongBytes
 PATTERNS: Final = ("sequential", "random")
 # More are opened and closed for each record.
 _OPEN_MAX: Final = 512
-_PART_BYTES: Final = 64 << 10
+_PART_BYTES: Final = 128 << 10
 _PAUSE_S: Final = 0.002
 
 
