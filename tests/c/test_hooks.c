@@ -215,6 +215,22 @@ static void a_failed_store_leaves_nothing(void)
 	tear_down();
 }
 
+/* P: what was stored is on no disk, so its load may fail, but never says "not mine". */
+static void a_lost_page_is_an_error(void)
+{
+	set_up();
+	CHECK_EQ(tmem_hooks_area_init(hooks, 0, PAGES), 0);
+	CHECK_EQ(keeper_attach(keeper, hooks), 0);
+	CHECK_EQ(store(0, 5), 0);
+	keeper->loses = 1;
+	CHECK_EQ(tmem_hooks_load(hooks, 0, 5, (struct page *)&memory), -EIO);
+	CHECK_EQ(counters().loads_failed, 1);
+	CHECK_EQ(counters().loads_not_ours, 0);
+	tmem_hooks_invalidate_slot(hooks, 0, 5);
+	CHECK_EQ(keeper_detach(keeper, hooks, NULL), 0);
+	tear_down();
+}
+
 /* Another frontswap implementation may hold slots, too. */
 static void slots_of_others_are_left_alone(void)
 {
@@ -252,6 +268,7 @@ static const struct test tests[] = {
 	{"larger pages are flushed", larger_pages_are_flushed},
 	{"each refused store has its counter", each_refused_store_has_its_counter},
 	{"a failed store leaves nothing", a_failed_store_leaves_nothing},
+	{"a lost page is an error", a_lost_page_is_an_error},
 	{"slots of others are left alone", slots_of_others_are_left_alone},
 	{"counters have names", counters_have_names},
 };

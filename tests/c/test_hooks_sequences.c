@@ -169,6 +169,7 @@ static void look(const struct model *model)
 	CHECK_EQ(info.attached, model->attached);
 	CHECK_EQ(info.areas, model->area);
 	CHECK_EQ(info.frontswap_pages, model->stored);
+	CHECK_EQ(keeper_swapped(keeper), model->stored);
 	while (!tmem_hooks_mount_info(hooks, mount.id, &mount)) {
 		seen++;
 		CHECK_EQ(mount.pool >= 0, model->attached);

@@ -251,6 +251,24 @@ static void a_detach_sees_the_page_of_a_store_under_way(void)
 	tear_down_attached();
 }
 
+static void it_still_counts(void *scene)
+{
+	(void)scene;
+	scenes++;
+	CHECK_EQ(tmem_areas_held(hooks), 1);
+}
+
+/* Else a detach went on, and the backend was asked to flush when it is attached no more. */
+static void a_page_counts_until_the_backend_has_flushed_it(void)
+{
+	begin();
+	CHECK_EQ(store(0, 3), 0);
+	keeper->in_flush_slot = it_still_counts;
+	tmem_hooks_invalidate_slot(hooks, 0, 3);
+	CHECK_EQ(scenes, 1);
+	tear_down_attached();
+}
+
 static void others_go_on(void *scene)
 {
 	(void)scene;
@@ -288,6 +306,8 @@ static const struct test tests[] = {
 	{"a detach during an umount waits for it", a_detach_during_an_umount_waits_for_it},
 	{"a detach sees the page of a store under way",
 	 a_detach_sees_the_page_of_a_store_under_way},
+	{"a page counts until the backend has flushed it",
+	 a_page_counts_until_the_backend_has_flushed_it},
 	{"nobody waits for a load that waits", nobody_waits_for_a_load_that_waits},
 };
 

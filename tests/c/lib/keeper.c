@@ -245,7 +245,7 @@ static int load(void *context, uint32_t type, uint64_t offset, struct page *page
 	found = fetch(keeper, swap_of(type), 0, offset, page, false);
 	need(keeper, found, KEEPER_NOT_STORED);
 	leave(keeper);
-	return found ? 0 : -EIO;
+	return !found ? -EIO : keeper->loses ? -ENOENT : 0;
 }
 
 static void flush_slot(void *context, uint32_t type, uint64_t offset)
@@ -253,6 +253,7 @@ static void flush_slot(void *context, uint32_t type, uint64_t offset)
 	struct keeper *keeper = context;
 
 	enter(keeper);
+	SCENE(keeper, in_flush_slot, keeper->scene);
 	need(keeper, find(keeper, swap_of(type), 0, offset) >= 0, KEEPER_NOT_STORED);
 	drop(keeper, swap_of(type), 0, offset);
 	leave(keeper);
@@ -332,6 +333,17 @@ uint32_t keeper_pools_of(struct keeper *keeper, uint8_t mount)
 	for (int pool = 0; pool < KEEPER_POOLS; pool++)
 		count += keeper->states[pool] == POOL_ALIVE &&
 			 (!mount || keeper->mounts[pool] == mount);
+	pthread_mutex_unlock(&keeper->mutex);
+	return count;
+}
+
+uint32_t keeper_swapped(struct keeper *keeper)
+{
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&keeper->mutex);
+	for (int i = 0; i < KEEPER_PAGES; i++)
+		count += keeper->pages[i].pool < -1;
 	pthread_mutex_unlock(&keeper->mutex);
 	return count;
 }

@@ -51,6 +51,7 @@ struct keeper {
 	/* what it is told to do */
 	uint32_t pools_max;
 	int refuses_stores, refuses_areas;
+	int loses; /* a load of what is stored finds nothing */
 
 	/* run in the middle of a call, without the mutex; NULL: not */
 	void *scene;
@@ -59,6 +60,7 @@ struct keeper {
 	void (*in_put)(void *scene, int pool);
 	void (*in_store)(void *scene);
 	void (*in_load)(void *scene);
+	void (*in_flush_slot)(void *scene);
 };
 
 void keeper_init(struct keeper *keeper);
@@ -71,6 +73,9 @@ int keeper_detach(struct keeper *keeper, struct tmem_hooks *hooks, uint64_t *pag
 
 /* Pools that are alive, of mount @mount alone where it is not 0. */
 uint32_t keeper_pools_of(struct keeper *keeper, uint8_t mount);
+
+/* Pages of swap that it holds. */
+uint32_t keeper_swapped(struct keeper *keeper);
 
 /* A page that holds @value, and what one holds. */
 struct page *keeper_page(uint64_t *memory, uint64_t value);
