@@ -154,6 +154,37 @@ static void a_flush_waits_for_the_end_of_a_detach(void)
 	tear_down_attached();
 }
 
+static void flush_begins(void *scene, int pool)
+{
+	(void)scene;
+	(void)pool;
+	start(&second, flush_1);
+	AWAIT(counters().object_flushes_leaving == 1);
+}
+
+static void backend_is_forgotten(void *scene, int pool)
+{
+	(void)scene;
+	(void)pool;
+	scenes++;
+	AWAIT(!TMEM_SEAM_LOAD(&hooks->backend));
+	usleep(20000); /* for who does not wait */
+	CHECK(keeper->attached);
+}
+
+/* Who is still in the backend when nobody else comes to it any more. */
+static void a_detach_waits_for_the_last_call(void)
+{
+	begin();
+	mount_fs(uuids[0]);
+	keeper->in_destroy_pool = flush_begins;
+	keeper->in_flush_object = backend_is_forgotten;
+	detach();
+	join(&second);
+	CHECK_EQ(scenes, 1);
+	tear_down_attached();
+}
+
 static void mounts(void *scene, int pool)
 {
 	struct tmem_hooks_mount_info info;
@@ -300,6 +331,7 @@ static const struct test tests[] = {
 	{"both umounts return when the pool is left", both_umounts_return_when_the_pool_is_left},
 	{"a flush waits for the end of an umount", a_flush_waits_for_the_end_of_an_umount},
 	{"a flush waits for the end of a detach", a_flush_waits_for_the_end_of_a_detach},
+	{"a detach waits for the last call", a_detach_waits_for_the_last_call},
 	{"a mount during a detach has no pool before the next attach",
 	 a_mount_during_a_detach_has_no_pool_before_the_next_attach},
 	{"an umount during a detach waits for it", an_umount_during_a_detach_waits_for_it},

@@ -98,6 +98,30 @@ def test_what_is_dropped_is_read_again_as_it_was(made: tuple[Path, Path]) -> Non
         files.drop(wanted, str(root))
 
 
+def test_each_part_is_dropped(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, path = made
+    wanted = files.manifest(json.loads(path.read_text()))
+    dropped = []
+
+    def advise(_: int, offset: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        dropped.append((offset, length))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    files.drop(wanted, str(root))
+    starts = [at for at, (offset, _) in enumerate(dropped) if offset == 0]
+    assert len(starts) == len(wanted.files)
+    assert sum(length for _, length in dropped) == DATA.size
+
+
+def test_no_pass_has_the_order_of_another(made: tuple[Path, Path]) -> None:
+    wanted = files.manifest(json.loads(made[1].read_text()))
+    passes = [list(files.order(wanted, "random", 7, number)) for number in (0, 1)]
+    assert passes[0] != passes[1]
+    assert sorted(passes[0], key=str) == sorted(passes[1], key=str)
+    assert passes[0] == list(files.order(wanted, "random", 7, 0))
+
+
 def test_a_file_that_is_cut_or_missing(made: tuple[Path, Path]) -> None:
     root, path = made
     wanted = files.manifest(json.loads(path.read_text()))

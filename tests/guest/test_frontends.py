@@ -176,6 +176,25 @@ def test_a_second_backend_is_refused(whole: Guest) -> None:
     whole.kernel.detach()
 
 
+def test_what_went_before_the_hooks_came_is_not_told_to_them(guest: Guest) -> None:
+    mount, area = guest.kernel.mount(UUID), guest.kernel.swapon(3, 64)
+    guest.mount()
+    mount.umount()
+    area.swapoff()
+    guest.hooks()
+    assert guest.kernel.hooks is not None
+    assert len(guest.kernel.hooks.mounts()) == 2
+    assert guest.kernel.swapon(3, 32).pages == 32
+
+
+def test_a_store_that_is_refused_leaves_nothing_older(whole: Guest) -> None:
+    stores(whole.area, 5)
+    with whole.host.engine.find_client("guest") as client:
+        client.set(frozen=True)
+        assert not whole.area.store(5, bytes(PAGE_BYTES))
+    assert whole.area.load(5) is None
+
+
 def test_without_hooks_there_is_no_backend(guest: Guest) -> None:
     guest.service()
     with pytest.raises(errors.NoHooks):

@@ -70,6 +70,11 @@ def test_not_all_together_when_a_phase_is_missing() -> None:
     cut_off = replace(COLD, arm="none")
     found = curves([COLD, reread, cut_off], [])
     assert list(found[Setting("native", 2, WHOLE)]) == ["shared"]
+    # two of three are not the whole either
+    found = curves(
+        [COLD, reread, replace(reread, phase="third"), cut_off, replace(reread, arm="none")], []
+    )
+    assert list(found[Setting("native", 2, WHOLE)]) == ["shared"]
     # nor is one phase alone a whole
     assert list(curves([COLD], [])) == [SETTING]
 

@@ -182,6 +182,7 @@ static void flush_object(void *context, int pool, const struct tmem_oid *oid)
 	need(keeper, *state_of(keeper, pool) != POOL_NEVER, KEEPER_NO_POOL);
 	while (*state_of(keeper, pool) == POOL_GOING)
 		pthread_cond_wait(&keeper->changed, &keeper->mutex);
+	SCENE(keeper, in_flush_object, keeper->scene, pool);
 	for (int i = 0; i < KEEPER_PAGES; i++)
 		if (keeper->pages[i].pool == pool && keeper->pages[i].object == oid->words[0])
 			keeper->pages[i].pool = -1;

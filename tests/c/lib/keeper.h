@@ -58,6 +58,7 @@ struct keeper {
 	void (*in_new_pool)(void *scene, int pool, uint8_t mount);
 	void (*in_destroy_pool)(void *scene, int pool);
 	void (*in_put)(void *scene, int pool);
+	void (*in_flush_object)(void *scene, int pool); /* after it has waited */
 	void (*in_store)(void *scene);
 	void (*in_load)(void *scene);
 	void (*in_flush_slot)(void *scene);

@@ -128,6 +128,12 @@ def test_notes(attached: System, state: str, note: str) -> None:
     assert status(attached.root).mounts[0]["note"] == note
 
 
+def test_a_pool_that_is_not_granted_yet_is_not_called_private(attached: System) -> None:
+    attached.debug("transport", pools="2 asked ephemeral private refused=0\n")
+    mount = next(mount for mount in status(attached.root).mounts if mount["pool"] == 2)
+    assert (mount["kind"], mount["note"]) == ("shared", "the host has not answered")
+
+
 def test_uncured(attached: System) -> None:
     symbols = "".join(f"0000 R tmem_cure_{cure}\t[ocfs2]\n" for cure in ("f8", "s1", "s4", "s5"))
     (attached.root / "proc/kallsyms").write_text(symbols)
