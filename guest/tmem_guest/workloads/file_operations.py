@@ -131,13 +131,22 @@ def rename(path: str, *, to: str) -> None:
 
 
 def reflink(path: str, *, to: str) -> None:
-    """Makes a new file `to` that shares the blocks of `path` until one of both is written."""
+    """Makes a new file `to` that shares the blocks of `path` until one of both is written.
+
+    It has its name only when it has its blocks: ocfs2 keeps zeros in the page cache if somebody
+    reads a file that is being cloned into.
+    """
     os.makedirs(os.path.dirname(to), exist_ok=True)
+    making = f"{to}.making"
     with (
         _opened(path, os.O_RDONLY) as source,
-        _opened(to, os.O_RDWR | os.O_CREAT | os.O_EXCL) as target,
+        _opened(making, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as target,
     ):
         fcntl.ioctl(target, _FICLONE, source)
+    try:
+        os.link(making, to)
+    finally:
+        os.unlink(making)
 
 
 def sync() -> None:
