@@ -159,6 +159,7 @@ static void do_swap(struct model *model, enum event event)
 static void look(const struct model *model)
 {
 	struct tmem_hooks_mount_info mount = {.id = 0};
+	struct tmem_hooks_area_info area;
 	struct tmem_hooks_info info;
 	uint32_t mounts = model->mounted[0] + model->mounted[1], seen = 0;
 
@@ -170,6 +171,9 @@ static void look(const struct model *model)
 	CHECK_EQ(info.areas, model->area);
 	CHECK_EQ(info.frontswap_pages, model->stored);
 	CHECK_EQ(keeper_swapped(keeper), model->stored);
+	CHECK_EQ(tmem_hooks_area_info(hooks, 0, &area), model->area ? 0 : -ENOENT);
+	if (model->area)
+		CHECK_EQ(area.taken, model->attached);
 	while (!tmem_hooks_mount_info(hooks, mount.id, &mount)) {
 		seen++;
 		CHECK_EQ(mount.pool >= 0, model->attached);

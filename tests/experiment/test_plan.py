@@ -39,3 +39,6 @@ def test_time_left() -> None:
     left.done(contended, 100.0)
     of_each = len(points) // 2 - 1
     assert left.seconds() == 10.0 * of_each + 100.0 * of_each
+    # a mean for each profile, whichever has more points behind it
+    left.done(next(point for point in points if point.profile == "native" and point != native), 10)
+    assert left.seconds() == 10.0 * (of_each - 1) + 100.0 * of_each
