@@ -2,6 +2,7 @@
 """One experiment at a time."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,16 +43,26 @@ def test_it_ends_with_whatever_went_wrong() -> None:
         pass
 
 
-def test_a_record_of_what_was_left_is_not_believed(tmp_path: Path) -> None:
+def test_a_record_of_what_was_left_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only a folder that an experiment can have made is removed."""
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    for text in ("", "nonsense", "[]", f'{{"state": "{mine}"}}', '{"state": 5}'):
+
+    def remove(left: Path, **_: int) -> None:
+        raise AssertionError(f"{left} is to be removed")
+
+    monkeypatch.setattr(lock, "PrivateService", remove)
+    elsewhere = tmp_path / "tmem-x-mine"
+    elsewhere.mkdir()
+    mine = Path(tempfile.mkdtemp(prefix="mine-", dir="/var/tmp"))
+    folders = [f'{{"state": "{folder}"}}' for folder in (elsewhere, mine)]
+    for text in ("", "nonsense", "[]", '{"state": 5}', *folders):
         (tmp_path / "kvm-tmem").mkdir(exist_ok=True)
         (tmp_path / "kvm-tmem/experiment.lock").write_text(text)
         with only_one(Silent()):
             pass
-    assert mine.is_dir()
+    assert elsewhere.is_dir()
+    mine.rmdir()
 
 
 def test_nowhere_to_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
