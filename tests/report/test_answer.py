@@ -113,6 +113,9 @@ def test_a_control_that_saves() -> None:
     assert "savings of that order cannot be trusted" in warnings(
         replace(PLAN, control_error_mib=30)
     )
+    assert "other arms may save more than is said here" in warnings(
+        replace(PLAN, control_error_mib=-30)
+    )
     assert any("saves about nothing" in notice.text for notice in told(PLAN))
     without = replace(PLAN, arms=("none", "shared"))
     assert any('There is no arm "control"' in notice.text for notice in told(without))

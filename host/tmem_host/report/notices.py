@@ -85,6 +85,13 @@ def _doubt(control: Control) -> Notice:
             f"The control arm never did the same work as the arm {BASE} ({where}), so it does not"
             " show that the method finds nothing where there is nothing to find.",
         )
+    if saving.saved_bytes.median < 0:
+        return Notice(
+            True,
+            "The control arm, which shares nothing, should need as much as the arm"
+            f" {BASE}, and needs {mebibytes(-saving.saved_bytes.median)} more"
+            f" ({percent(-saving.share)}; {where}): other arms may save more than is said here.",
+        )
     return Notice(
         True,
         f'The control arm, which shares nothing, "saves" {mebibytes(saving.saved_bytes.median)}'
