@@ -46,6 +46,7 @@ void tmem_area_owe(struct tmem_shim *shim, struct tmem_area *area, uint64_t bit)
 	area->owed[word] |= 1ull << (bit & 63);
 	area->owed_words[word >> 6] |= 1ull << (word & 63);
 	area->owed_pages++;
+	shim->owing_areas |= 1u << (area - shim->areas);
 	shim->owed_pages++;
 	if (shim->pump_idle)
 		shim->wake_wanted = true;
@@ -151,14 +152,15 @@ void tmem_areas_pay(struct tmem_shim *shim)
 	if (shim->swap_pool == shim->config.pools ||
 	    shim->pools[shim->swap_pool].state != TMEM_SHIM_POOL_READY)
 		return;
-	for (uint32_t type = 0; type < TMEM_SWAP_AREAS; type++) {
+	for (uint32_t owing = shim->owing_areas; owing; owing &= owing - 1) {
+		uint32_t type = (uint32_t)__builtin_ctz(owing);
 		struct tmem_area *area = &shim->areas[type];
 
-		if (!area->owed_pages && !area->owed_objects)
-			continue;
 		for (; left && area->owed_objects && tmem_queue_room(shim, false, false); left--)
 			pay_object(shim, type);
 		for (; left && area->owed_pages && tmem_queue_room(shim, false, false); left--)
 			pay_run(shim, type);
+		if (!area->owed_pages && !area->owed_objects)
+			shim->owing_areas &= ~(1u << type);
 	}
 }

@@ -26,10 +26,12 @@
 
 enum {
 	TMEM_SLOT_BYTES = TMEM_WIRE_MESSAGE_MAX, /* slots in a row are messages in a row */
-	TMEM_RESERVED_ENTRIES = 4,               /* for echoes and what keeps a session alive */
-	TMEM_AHEADS_MAX = 8,                     /* gets that run ahead, under way at a time */
-	TMEM_CONTROL_BYTES = 512,                /* HELLO, START, BYE */
-	TMEM_INPUT_BATCH_BYTES = 32 << 10,       /* taken under one hold of the lock */
+	TMEM_MESSAGE_ROOM = (TMEM_WIRE_MESSAGE_MAX + 63) & ~63,
+	TMEM_RESERVED_ENTRIES = 4, /* for echoes and what keeps a session alive */
+	TMEM_SURE_POOLS = 8,
+	TMEM_AHEADS_MAX = 8,               /* gets that run ahead, under way at a time */
+	TMEM_CONTROL_BYTES = 512,          /* HELLO, START, BYE */
+	TMEM_INPUT_BATCH_BYTES = 32 << 10, /* taken under one hold of the lock */
 	TMEM_BATCH_ENTRIES =
 		64, /* handed out, or made of owed bits, in one go: interrupts are off */
 	TMEM_SWAP_AREAS = 32,
@@ -177,11 +179,14 @@ struct tmem_shim {
 
 	/* queue */
 	struct tmem_entry *entries;
-	uint8_t *heads; /* 64 bytes for each entry: headers of what has no page */
-	uint8_t *slots;
+	/* what the device reads: page slots, and for each entry 64 bytes, headers of what has no
+	 * page */
+	uint8_t **pieces, **head_pieces;
+	uint32_t piece_slots, piece_heads; /* in each */
 	uint64_t *buckets;
 	uint64_t head, taken, answered, returned, tail;
 	uint64_t slot_head, slot_tail;
+	uint64_t newest_linked; /* position of the newest entry that a bucket ever had */
 	struct tmem_shim_request *room_first, *room_last;
 	struct tmem_shim_request *active; /* all unfinished ones */
 	uint32_t waiting, waiting_loads;
@@ -195,8 +200,8 @@ struct tmem_shim {
 	uint32_t used_count;
 	uint32_t swap_pool; /* number; config.pools: none */
 	struct tmem_area areas[TMEM_SWAP_AREAS];
-	uint64_t owed_pages; /* of all areas */
-	uint32_t owing_pools;
+	uint64_t owed_pages;  /* of all areas */
+	uint32_t owing_areas; /* a bit for each; those without owe nothing */
 	uint32_t no_stores;
 	bool pools_unknown; /* the host may have a pool we know nothing of: ask (POOLS) */
 	bool pools_asked;
@@ -208,7 +213,7 @@ struct tmem_shim {
 
 	/* landing, runs, summaries, own puts */
 	struct tmem_landed *landed;
-	uint8_t *landing;
+	uint8_t **landing; /* a message's room for each, from where its page came */
 	uint32_t *landing_buckets;
 	uint32_t landing_next, landed_count;
 	struct tmem_run *runs;
@@ -218,6 +223,10 @@ struct tmem_shim {
 	uint32_t window_clock;
 	uint64_t *filter; /* windows of private pools that were ever put into */
 	uint64_t filter_set;
+	/* private pools of which the filter alone says what is not there, for who asks without the
+	 * lock: id << 32 | low half of the era, complemented; 0: none. A pool's place is its id. */
+	uint64_t sure[TMEM_SURE_POOLS];
+	uint64_t sure_misses;
 	struct tmem_own *own;
 	uint64_t *own_filter; /* objects that fell out of own */
 
@@ -248,15 +257,16 @@ struct tmem_shim {
 	uint64_t echo_ns;     /* the next echo is due */
 	uint64_t progress_ns; /* something unanswered, since */
 	uint64_t heard_ns;
+	uint64_t input_ns; /* when the bytes came that are being looked at */
 	bool echo_queued;
 
 	/* stream */
 	struct tmem_decoder decoder;
-	uint8_t control[TMEM_CONTROL_BYTES];
+	uint8_t *control;
 	uint32_t control_bytes; /* to be sent before anything else */
 	uint64_t control_end;   /* until the output was given back to here, it may not be changed */
 	uint64_t output_bytes, returned_bytes;
-	uint8_t assembly[TMEM_WIRE_MESSAGE_MAX];
+	uint8_t *assembly; /* a message's room, too: the two change places */
 	uint32_t assembled;
 
 	/* events, until the lock is given up */

@@ -202,6 +202,7 @@ void tmem_frontswap_invalidate_area(struct tmem_shim *shim, uint32_t type)
 	if (shim->pools[shim->swap_pool].state == TMEM_SHIM_POOL_READY) {
 		tmem_area_settle_all(shim, &shim->areas[type]);
 		shim->areas[type].owed_objects = (1u << (1 << SPREAD_BITS)) - 1;
+		shim->owing_areas |= 1u << type;
 	}
 	tmem_shim_advance(shim);
 	tmem_shim_unlock(shim, flags);

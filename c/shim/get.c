@@ -125,6 +125,7 @@ int tmem_get_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		tmem_ahead_refill(shim, pool, oid, index);
 		return TMEM_SHIM_PENDING;
 	}
+	tmem_summary_sure(shim, pool);
 	if (tmem_summary_negative(shim, pool, oid, index))
 		return miss(&counters->gets_negative);
 	if (!tmem_queue_room(shim, false, false))

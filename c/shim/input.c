@@ -12,7 +12,7 @@ static bool take_message(struct tmem_shim *shim, const struct tmem_message *mess
 			 const void *payload)
 {
 	TMEM_COUNT(shim, messages_received);
-	shim->heard_ns = tmem_shim_now(shim);
+	shim->heard_ns = shim->input_ns;
 	switch (message->op) {
 	case TMEM_OP_HELLO:
 		tmem_link_hello_reply(shim, message, payload);
@@ -66,11 +66,12 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 /* Completes the message whose beginning was kept. Returns what was used of @data, or -1. */
 static int64_t complete_message(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
-	size_t room = sizeof(shim->assembly) - shim->assembled, kept = shim->assembled;
+	size_t room = TMEM_WIRE_MESSAGE_MAX - shim->assembled, kept = shim->assembled;
 	size_t added = bytes < room ? bytes : room;
 	int64_t used;
 
 	memcpy(shim->assembly + kept, data, added);
+	/* whoever lands the message's page takes its room, and leaves another */
 	used = take_messages(shim, shim->assembly, kept + added);
 	if (used < 0)
 		return -1;
@@ -90,6 +91,7 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 	unsigned long flags = tmem_shim_lock(shim);
 	int64_t used = 0;
 
+	shim->input_ns = tmem_shim_now(shim);
 	/* a batch at a time under the lock, so that interrupts are not off for the whole of it */
 	while (at < end && shim->state != TMEM_SHIM_CLOSED && shim->state != TMEM_SHIM_ENDED) {
 		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
@@ -100,7 +102,7 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 		if (used < 0)
 			break;
 		at += used;
-		if (!shim->assembled && at < end && (size_t)(end - at) < sizeof(shim->assembly)) {
+		if (!shim->assembled && at < end && (size_t)(end - at) < TMEM_WIRE_MESSAGE_MAX) {
 			/* the beginning of a message at the end of what there is */
 			shim->assembled = (uint32_t)(end - at);
 			memcpy(shim->assembly, at, shim->assembled);

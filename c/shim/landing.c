@@ -46,6 +46,24 @@ static uint32_t find(struct tmem_shim *shim, uint32_t pool, const struct tmem_oi
 	return 0;
 }
 
+static uint8_t *page_at(struct tmem_shim *shim, uint32_t place)
+{
+	return shim->landing[place] + TMEM_WIRE_HEADER_BYTES;
+}
+
+/* A page that was assembled from pieces stays where it is. */
+static void keep(struct tmem_shim *shim, uint32_t place, const void *page)
+{
+	uint8_t *room = shim->landing[place];
+
+	if (page != shim->assembly + TMEM_WIRE_HEADER_BYTES) {
+		memcpy(page_at(shim, place), page, TMEM_PAGE_BYTES);
+		return;
+	}
+	shim->landing[place] = shim->assembly;
+	shim->assembly = room;
+}
+
 bool tmem_landing_take(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 		       const struct tmem_oid *oid, uint64_t index, void *page)
 {
@@ -53,7 +71,7 @@ bool tmem_landing_take(struct tmem_shim *shim, const struct tmem_shim_pool *pool
 
 	if (!link)
 		return false;
-	tmem_platform_page_write(page, shim->landing + (uint64_t)(link - 1) * TMEM_PAGE_BYTES);
+	tmem_platform_page_write(page, page_at(shim, link - 1));
 	remove_at(shim, link - 1);
 	return true;
 }
@@ -79,7 +97,7 @@ void tmem_landing_add(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 	landed->next = *link;
 	*link = place + 1;
 	shim->landed_count++;
-	memcpy(shim->landing + (uint64_t)place * TMEM_PAGE_BYTES, page, TMEM_PAGE_BYTES);
+	keep(shim, place, page);
 	TMEM_COUNT(shim, ahead_landed);
 }
 

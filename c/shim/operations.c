@@ -99,21 +99,6 @@ int tmem_shim_put_wait(struct tmem_shim *shim, uint32_t pool, const struct tmem_
 	return start_and_wait(shim, &request);
 }
 
-/* What most gets of a cold read are, so they are spared everything else. */
-static bool misses_for_sure(struct tmem_shim *shim, uint32_t id, const struct tmem_oid *oid,
-			    uint64_t index)
-{
-	unsigned long flags = tmem_shim_lock(shim);
-	const struct tmem_shim_pool *pool = tmem_pool_find(shim, id);
-	bool sure = pool && shim->state == TMEM_SHIM_RUNNING && !shim->ending &&
-		    pool->state == TMEM_SHIM_POOL_READY && !tmem_pool_persistent(pool) &&
-		    tmem_summary_never_put(shim, pool, oid, index);
-
-	shim->counters.gets_negative += sure;
-	tmem_shim_unlock(shim, flags);
-	return sure;
-}
-
 static int get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
 	       void *page)
 {
@@ -126,7 +111,8 @@ static int get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid
 int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
 		  void *page)
 {
-	if (misses_for_sure(shim, pool, oid, index))
+	/* what most gets of a cold read are, so they are spared everything else */
+	if (tmem_summary_surely_absent(shim, pool, oid, index))
 		return TMEM_MISS;
 	return get(shim, pool, oid, index, page);
 }

@@ -63,18 +63,29 @@ static struct tmem_message message_of(struct tmem_shim *shim, struct tmem_entry 
 	return message;
 }
 
+/* Where the header of an entry without a page is. */
+static uint8_t *head_of(struct tmem_shim *shim, uint64_t position)
+{
+	uint32_t place = position & (shim->config.queue_entries - 1);
+	uint32_t piece = place / shim->piece_heads;
+
+	return shim->head_pieces[piece] +
+	       (place - piece * shim->piece_heads) * TMEM_WIRE_HEADER_BYTES;
+}
+
 /* Gives the entry its tag and digest and writes its header. Returns the message and its bytes. */
 static const void *encode(struct tmem_shim *shim, uint64_t position, uint64_t *bytes)
 {
 	struct tmem_entry *entry = tmem_entry_at(shim, position);
 	struct tmem_message message = message_of(shim, entry);
-	uint8_t *to = shim->heads +
-		      (position & (shim->config.queue_entries - 1)) * TMEM_WIRE_HEADER_BYTES;
 	const void *payload = NULL;
+	uint8_t *to;
 
 	if (message.payload_bytes) {
 		payload = tmem_entry_page(shim, entry);
 		to = (uint8_t *)tmem_entry_page(shim, entry) - TMEM_WIRE_HEADER_BYTES;
+	} else {
+		to = head_of(shim, position);
 	}
 	message.tag = entry->tag = ++shim->last_tag;
 	shim->last_digest = tmem_wire_chain(shim->last_digest, &message, payload);

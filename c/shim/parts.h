@@ -32,7 +32,11 @@ static inline struct tmem_entry *tmem_entry_at(struct tmem_shim *shim, uint64_t 
 
 static inline void *tmem_entry_page(struct tmem_shim *shim, const struct tmem_entry *entry)
 {
-	return shim->slots + (uint64_t)(entry->slot - 1) * TMEM_SLOT_BYTES + TMEM_WIRE_HEADER_BYTES;
+	uint32_t slot = entry->slot - 1, piece = slot / shim->piece_slots;
+
+	return shim->pieces[piece] +
+	       (slot - piece * shim->piece_slots) * (uint64_t)TMEM_SLOT_BYTES +
+	       TMEM_WIRE_HEADER_BYTES;
 }
 
 /* Whether an entry (and a page slot) can be had; @reserve: for what may use the last ones. */
@@ -179,10 +183,15 @@ uint64_t tmem_ahead_fetching(struct tmem_shim *shim, uint32_t pool, const struct
 
 /* ---- summary.c (T) -------------------------------------------------------------------- */
 
-/* Nothing near the page was ever put into the pool, in this epoch: so nothing of it is queued,
- * landed or on its way either. The cheapest of the questions, and of a cold read the only one. */
-bool tmem_summary_never_put(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-			    const struct tmem_oid *oid, uint64_t index);
+/* Without the lock. Nothing near the page was ever put into the pool, in this epoch: so nothing of
+ * it is queued, landed or on its way either. The cheapest of the questions, and of a cold read the
+ * only one. False as long as nobody has said tmem_summary_sure. */
+bool tmem_summary_surely_absent(struct tmem_shim *shim, uint32_t id, const struct tmem_oid *oid,
+				uint64_t index);
+/* From now on that can be asked of @pool, until others need its place; of no pool any more:
+ * whenever the era of one ends. */
+void tmem_summary_sure(struct tmem_shim *shim, const struct tmem_shim_pool *pool);
+void tmem_summary_unsure(struct tmem_shim *shim);
 
 bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			   const struct tmem_oid *oid, uint64_t index);

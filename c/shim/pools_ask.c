@@ -106,6 +106,7 @@ void tmem_pool_made(struct tmem_shim *shim, const struct tmem_entry *entry,
 		pool->state = TMEM_SHIM_POOL_READY;
 		pool->granted = (uint32_t)reply->index & (TMEM_POOL_PERSISTENT | TMEM_POOL_SHARED);
 		pool->era++;
+		tmem_summary_unsure(shim);
 		if (tmem_pool_shared(pool))
 			pool->was_member = true;
 		else if (pool->wanted & TMEM_POOL_SHARED)

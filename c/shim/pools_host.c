@@ -57,6 +57,7 @@ void tmem_pools_over(struct tmem_shim *shim, bool told)
 		pool->host_id = TMEM_NO_HOST_POOL;
 		pool->unknown_puts = false;
 		pool->era++;
+		tmem_summary_unsure(shim);
 	}
 	if (told)
 		tmem_pools_told(shim);
@@ -115,6 +116,7 @@ void tmem_pool_lost(struct tmem_shim *shim, struct tmem_shim_pool *pool)
 	pool->state = TMEM_SHIM_POOL_WANTED;
 	pool->host_id = TMEM_NO_HOST_POOL;
 	pool->era++;
+	tmem_summary_unsure(shim);
 	tmem_owed_forget(shim, pool);
 	for (uint32_t type = 0; pool->swap && type < TMEM_SWAP_AREAS; type++)
 		if (shim->areas[type].owed)

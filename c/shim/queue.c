@@ -57,6 +57,8 @@ static void link_entry(struct tmem_shim *shim, struct tmem_entry *entry, uint64_
 
 	entry->older = *head;
 	*head = position;
+	if (position > shim->newest_linked)
+		shim->newest_linked = position;
 }
 
 bool tmem_queue_room(const struct tmem_shim *shim, bool slot, bool reserve)
@@ -116,6 +118,8 @@ uint64_t tmem_queue_newest(struct tmem_shim *shim, uint32_t pool, const struct t
 {
 	uint64_t newest = 0;
 
+	if (shim->newest_linked < shim->answered)
+		return 0;
 	for (int kind = OF_PAGE; kind <= OF_POOL; kind++) {
 		uint64_t position = *bucket(shim, (enum kind)kind, pool, oid, index);
 

@@ -32,7 +32,7 @@ static void done_with(struct tmem_shim *shim, uint64_t position)
 	shim->answered_digest = entry->digest;
 	shim->answered = position + 1;
 	tmem_queue_trim(shim);
-	shim->progress_ns = shim->answered < shim->head ? tmem_shim_now(shim) : TMEM_NEVER;
+	shim->progress_ns = shim->answered < shim->head ? shim->heard_ns : TMEM_NEVER;
 }
 
 static void flushed(struct tmem_shim *shim, struct tmem_entry *entry, uint64_t position)

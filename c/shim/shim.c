@@ -24,6 +24,35 @@ static bool power_of_two(uint32_t value)
 	return value && !(value & (value - 1));
 }
 
+/* How what the device reads is divided. Without pieces of the caller's: one of slots, one of
+ * headers. */
+struct division {
+	uint32_t piece_slots, piece_heads; /* in each piece */
+	uint32_t slot_pieces, head_pieces;
+};
+
+static struct division divide(const struct tmem_shim_config *config)
+{
+	struct division division = {config->staged_pages, config->queue_entries, 1, 1};
+
+	if (!config->piece_bytes)
+		return division;
+	division.piece_slots = config->piece_bytes / TMEM_SLOT_BYTES;
+	division.piece_heads = config->piece_bytes / TMEM_WIRE_HEADER_BYTES;
+	division.slot_pieces =
+		(config->staged_pages + division.piece_slots - 1) / division.piece_slots;
+	division.head_pieces =
+		(config->queue_entries + division.piece_heads - 1) / division.piece_heads;
+	return division;
+}
+
+static bool piece_fits(const struct tmem_shim_config *config)
+{
+	return !config->piece_bytes ||
+	       (config->piece_bytes >= 8192 && config->piece_bytes % TMEM_WIRE_HEADER_BYTES == 0 &&
+		config->piece_bytes % TMEM_SLOT_BYTES >= TMEM_CONTROL_BYTES);
+}
+
 /* Fills in the defaults. False: not possible. */
 static bool complete_config(struct tmem_shim_config *config)
 {
@@ -51,8 +80,8 @@ static bool complete_config(struct tmem_shim_config *config)
 	       config->owed_objects <= 1 << 16 && config->landing_pages <= 1 << 20 &&
 	       config->ahead_pages <= TMEM_WIRE_AHEAD_MAX && config->runs <= 1 << 10 &&
 	       config->summary_windows <= 1 << 20 && power_of_two(config->summary_filter_bits) &&
-	       config->summary_filter_bits >= 64 && config->hello_ms && config->get_ms &&
-	       config->silent_ms && config->idle_ms && config->giveup_ms;
+	       config->summary_filter_bits >= 64 && piece_fits(config) && config->hello_ms &&
+	       config->get_ms && config->silent_ms && config->idle_ms && config->giveup_ms;
 }
 
 /* The next @bytes at a multiple of 64; @at NULL: only counts. */
@@ -67,9 +96,11 @@ static void *take(uint8_t *at, uint64_t *used, uint64_t bytes)
 /* Where everything is: the shim at the beginning of @memory, or (NULL) only its size. */
 static uint64_t lay_out(uint8_t *memory, const struct tmem_shim_config *config)
 {
+	struct division division = divide(config);
 	uint64_t used = 0;
 	struct tmem_shim *shim = take(memory, &used, sizeof(*shim));
 	struct tmem_owed *owed;
+	uint8_t *rooms;
 
 #define PLACE(field, bytes)                                                                        \
 	do {                                                                                       \
@@ -79,14 +110,26 @@ static uint64_t lay_out(uint8_t *memory, const struct tmem_shim_config *config)
 	} while (0)
 	PLACE(entries, config->queue_entries * sizeof(*shim->entries));
 	PLACE(buckets, config->queue_entries * sizeof(*shim->buckets));
-	PLACE(heads, config->queue_entries * TMEM_WIRE_HEADER_BYTES);
-	PLACE(slots, (uint64_t)config->staged_pages * TMEM_SLOT_BYTES);
+	PLACE(pieces, (division.slot_pieces + division.head_pieces) * sizeof(*shim->pieces));
+	if (!config->piece_bytes) {
+		uint8_t *slots =
+			take(memory, &used,
+			     (uint64_t)config->staged_pages * TMEM_SLOT_BYTES + TMEM_CONTROL_BYTES);
+		uint8_t *heads =
+			take(memory, &used, config->queue_entries * TMEM_WIRE_HEADER_BYTES);
+
+		if (shim) {
+			shim->pieces[0] = slots;
+			shim->pieces[1] = heads;
+		}
+	}
 	PLACE(pools, config->pools * sizeof(*shim->pools));
 	PLACE(used_pools, config->pools * sizeof(*shim->used_pools));
 	owed = take(memory, &used, (uint64_t)config->pools * config->owed_objects * sizeof(*owed));
 	PLACE(landed, config->landing_pages * sizeof(*shim->landed));
 	PLACE(landing_buckets, config->landing_pages * sizeof(*shim->landing_buckets));
-	PLACE(landing, (uint64_t)config->landing_pages * TMEM_PAGE_BYTES);
+	PLACE(landing, config->landing_pages * sizeof(*shim->landing));
+	rooms = take(memory, &used, (config->landing_pages + 1ull) * TMEM_MESSAGE_ROOM);
 	PLACE(runs, config->runs * sizeof(*shim->runs));
 	PLACE(windows, config->summary_windows * sizeof(*shim->windows));
 	PLACE(filter, config->summary_filter_bits / 8);
@@ -95,6 +138,10 @@ static uint64_t lay_out(uint8_t *memory, const struct tmem_shim_config *config)
 #undef PLACE
 	for (uint32_t i = 0; shim && i < config->pools; i++)
 		shim->pools[i].owed = owed + (uint64_t)i * config->owed_objects;
+	for (uint32_t i = 0; shim && i < config->landing_pages; i++)
+		shim->landing[i] = rooms + (uint64_t)i * TMEM_MESSAGE_ROOM;
+	if (shim)
+		shim->assembly = rooms + (uint64_t)config->landing_pages * TMEM_MESSAGE_ROOM;
 	return used;
 }
 
@@ -105,7 +152,32 @@ uint64_t tmem_shim_bytes(const struct tmem_shim_config *config)
 	return complete_config(&completed) ? lay_out(NULL, &completed) : 0;
 }
 
-struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *config,
+uint32_t tmem_shim_pieces(const struct tmem_shim_config *config)
+{
+	struct tmem_shim_config completed = *config;
+	struct division division;
+
+	if (!config->piece_bytes || !complete_config(&completed))
+		return 0;
+	division = divide(&completed);
+	return division.slot_pieces + division.head_pieces;
+}
+
+/* Page slots, behind those of the first piece HELLO, START and BYE, then headers. */
+static void take_pieces(struct tmem_shim *shim, void *const *pieces)
+{
+	struct division division = divide(&shim->config);
+
+	for (uint32_t i = 0; i < tmem_shim_pieces(&shim->config); i++)
+		shim->pieces[i] = pieces[i];
+	shim->piece_slots = division.piece_slots;
+	shim->piece_heads = division.piece_heads;
+	shim->head_pieces = shim->pieces + division.slot_pieces;
+	shim->control = shim->pieces[0] + (uint64_t)division.piece_slots * TMEM_SLOT_BYTES;
+}
+
+struct tmem_shim *tmem_shim_init(void *memory, void *const *pieces,
+				 const struct tmem_shim_config *config,
 				 const struct tmem_shim_callbacks *callbacks)
 {
 	struct tmem_shim_config completed = *config;
@@ -119,9 +191,10 @@ struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *co
 	lay_out(memory, &completed);
 	tmem_platform_lock_init(&shim->lock);
 	shim->config = completed;
+	take_pieces(shim, pieces);
 	shim->config.implementation[sizeof(shim->config.implementation) - 1] = 0;
 	shim->callbacks = *callbacks;
-	shim->memory_bytes = bytes;
+	shim->memory_bytes = bytes + (uint64_t)tmem_shim_pieces(&completed) * completed.piece_bytes;
 	shim->seed = (uint64_t)tmem_platform_random() << 32 | tmem_platform_random();
 	/* position 0 is nobody's, so that it can mean "none" */
 	shim->head = shim->taken = shim->answered = shim->returned = shim->tail = 1;
@@ -256,10 +329,22 @@ uint32_t tmem_shim_backlog(const struct tmem_shim *shim)
 			  __atomic_load_n(&shim->taken, __ATOMIC_RELAXED));
 }
 
+uint32_t tmem_shim_unanswered(const struct tmem_shim *shim)
+{
+	return (uint32_t)(__atomic_load_n(&shim->head, __ATOMIC_RELAXED) -
+			  __atomic_load_n(&shim->answered, __ATOMIC_RELAXED));
+}
+
+uint32_t tmem_shim_waiting(const struct tmem_shim *shim)
+{
+	return __atomic_load_n(&shim->waiting, __ATOMIC_RELAXED);
+}
+
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret)
 {
 	unsigned long flags = tmem_shim_lock(shim);
 
 	*ret = shim->counters;
+	ret->gets_negative += __atomic_load_n(&shim->sure_misses, __ATOMIC_RELAXED);
 	tmem_shim_unlock(shim, flags);
 }

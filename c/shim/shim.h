@@ -55,10 +55,14 @@ struct tmem_shim_config {
 				       */
 	uint32_t hello_ms;            /* from one HELLO without an answer to the next; 500 */
 	uint32_t get_ms;              /* a get or store without an answer fails after this; 2000 */
-	uint32_t silent_ms;  /* something unanswered for this long: the channel is broken; 4000 */
-	uint32_t idle_ms;    /* nothing heard for this long: ask for a sign of life; 10000 */
-	uint32_t giveup_ms;  /* T_giveup until the host has said its own; 4000 (rule R) */
-	uint8_t boot_id[16]; /* random, the same for as long as this guest's memory lives */
+	uint32_t silent_ms; /* something unanswered for this long: the channel is broken; 4000 */
+	uint32_t idle_ms;   /* nothing heard for this long: ask for a sign of life; 10000 */
+	uint32_t giveup_ms; /* T_giveup until the host has said its own; 4000 (rule R) */
+	/* Of what the transport's device reads, headers and pages: it can be in pieces of as many
+	 * bytes, in a row each, of which tmem_shim_pieces() are needed. At least 8192, such that
+	 * slots of 4168 leave 512 or more over. 0: in the shim's own memory, in a row */
+	uint32_t piece_bytes;
+	uint8_t boot_id[16];     /* random, the same for as long as this guest's memory lives */
 	char implementation[64]; /* says to the host's people what this is */
 };
 
@@ -101,16 +105,22 @@ struct tmem_shim_callbacks {
 	uint64_t (*now_ns)(void *context);
 };
 
-/* Bytes that a shim of @config needs, or 0 if the configuration is not possible. */
+/* Bytes that a shim of @config needs beside its pieces, or 0 if the configuration is not possible.
+ */
 uint64_t tmem_shim_bytes(const struct tmem_shim_config *config);
 
+/* Pieces that it needs: 0 if config.piece_bytes is, or the configuration is not possible. */
+uint32_t tmem_shim_pieces(const struct tmem_shim_config *config);
+
 /*
- * Makes a shim in the tmem_shim_bytes() bytes at @memory (zeroed or not; at a multiple of 64). It
- * has no session and no pools. The page slots in it go to the transport's device, so in the kernel
- * it must be memory of the linear map, or the transport copies. Returns it, or NULL for a
- * configuration that is not possible.
+ * Makes a shim in the tmem_shim_bytes() bytes at @memory and the @pieces (zeroed or not; each at a
+ * multiple of 64; @pieces itself is not used any more afterwards, and NULL where none are needed).
+ * It has no session and no pools. Segments of output are in the pieces, so in the kernel those must
+ * be memory of the linear map, or the transport copies. Returns it, or NULL for a configuration
+ * that is not possible.
  */
-struct tmem_shim *tmem_shim_init(void *memory, const struct tmem_shim_config *config,
+struct tmem_shim *tmem_shim_init(void *memory, void *const *pieces,
+				 const struct tmem_shim_config *config,
 				 const struct tmem_shim_callbacks *callbacks);
 
 /* Nobody calls the shim any more. What waits must have been ended by tmem_shim_end before. */
@@ -357,10 +367,12 @@ void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret);
 void tmem_shim_counters(struct tmem_shim *shim, struct tmem_shim_counters *ret);
 
 #ifndef TMEM_CDEF
-/* Page slots in use, and operations that wait for tmem_shim_output. Neither takes a lock, so each
- * may be a moment old. Atomic. */
+/* Page slots in use; operations that wait for tmem_shim_output; those that the host has not
+ * answered; unfinished requests. None takes a lock, so each may be a moment old. Atomic. */
 uint32_t tmem_shim_staged(const struct tmem_shim *shim);
 uint32_t tmem_shim_backlog(const struct tmem_shim *shim);
+uint32_t tmem_shim_unanswered(const struct tmem_shim *shim);
+uint32_t tmem_shim_waiting(const struct tmem_shim *shim);
 #endif
 
 /* ---- a session that outlives its process ---------------------------------------------- */

@@ -33,21 +33,31 @@ static void clear_bit_of(uint64_t *bits, uint64_t index)
 
 /* ---- the filter: two bits for each window --------------------------------------------- */
 
+static uint64_t hash_of(const struct tmem_shim *shim, uint32_t id, uint32_t era,
+			const struct tmem_oid *oid, uint64_t index)
+{
+	return tmem_shim_hash(shim, id ^ era << 20, oid, index >> WINDOW_SHIFT);
+}
+
 static uint64_t window_hash(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			    const struct tmem_oid *oid, uint64_t index)
 {
-	return tmem_shim_hash(shim, pool->id ^ pool->era << 20, oid, index >> WINDOW_SHIFT);
+	return hash_of(shim, pool->id, pool->era, oid, index);
+}
+
+static bool filter_bit(const struct tmem_shim *shim, uint64_t bit)
+{
+	return __atomic_load_n(&shim->filter[bit >> 6], __ATOMIC_RELAXED) >> (bit & 63) & 1;
 }
 
 static bool filter_has(const struct tmem_shim *shim, uint64_t hash)
 {
 	uint64_t mask = shim->config.summary_filter_bits - 1;
-	uint64_t a = hash & mask, b = hash >> 32 & mask;
 
 	/* with half of its bits set it no longer says much */
 	if (shim->filter_set > mask / 2)
 		return true;
-	return (shim->filter[a >> 6] >> (a & 63) & 1) && (shim->filter[b >> 6] >> (b & 63) & 1);
+	return filter_bit(shim, hash & mask) && filter_bit(shim, hash >> 32 & mask);
 }
 
 static void filter_set(struct tmem_shim *shim, uint64_t bit)
@@ -55,7 +65,7 @@ static void filter_set(struct tmem_shim *shim, uint64_t bit)
 	uint64_t *word = &shim->filter[bit >> 6];
 
 	shim->filter_set += !(*word >> (bit & 63) & 1);
-	*word |= 1ull << (bit & 63);
+	__atomic_store_n(word, *word | 1ull << (bit & 63), __ATOMIC_RELAXED);
 }
 
 static void filter_add(struct tmem_shim *shim, uint64_t hash)
@@ -111,11 +121,39 @@ static bool refresh_due(const struct tmem_window *window, uint64_t index)
 	return bit_of(window->denied, index) && window->gets >= REFRESH_GETS;
 }
 
-bool tmem_summary_never_put(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-			    const struct tmem_oid *oid, uint64_t index)
+/* ---- without the lock ----------------------------------------------------------------- */
+
+/*
+ * A get and a put of one page have an order, by the page's lock, and the put's bits are set before
+ * it returns; those of others may be seen late, which costs nothing but a hit.
+ */
+bool tmem_summary_surely_absent(struct tmem_shim *shim, uint32_t id, const struct tmem_oid *oid,
+				uint64_t index)
 {
-	return shim->config.summary_windows && !tmem_pool_shared(pool) && !pool->unknown_puts &&
-	       !filter_has(shim, window_hash(shim, pool, oid, index));
+	uint64_t mask = shim->config.summary_filter_bits - 1, hash;
+	uint64_t sure = __atomic_load_n(&shim->sure[id % TMEM_SURE_POOLS], __ATOMIC_RELAXED);
+
+	if (!sure || sure >> 32 != id)
+		return false;
+	hash = hash_of(shim, id, ~(uint32_t)sure, oid, index);
+	if (filter_bit(shim, hash & mask) && filter_bit(shim, hash >> 32 & mask))
+		return false;
+	__atomic_fetch_add(&shim->sure_misses, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+void tmem_summary_sure(struct tmem_shim *shim, const struct tmem_shim_pool *pool)
+{
+	if (shim->config.summary_windows && !tmem_pool_shared(pool) &&
+	    !tmem_pool_persistent(pool) && !pool->unknown_puts)
+		__atomic_store_n(&shim->sure[pool->id % TMEM_SURE_POOLS],
+				 (uint64_t)pool->id << 32 | (uint32_t)~pool->era, __ATOMIC_RELAXED);
+}
+
+void tmem_summary_unsure(struct tmem_shim *shim)
+{
+	for (int i = 0; i < TMEM_SURE_POOLS; i++)
+		__atomic_store_n(&shim->sure[i], 0, __ATOMIC_RELAXED);
 }
 
 bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -231,6 +269,8 @@ void tmem_summary_reset(struct tmem_shim *shim)
 {
 	for (uint32_t i = 0; i < shim->config.summary_windows; i++)
 		shim->windows[i].pool = TMEM_NO_HOST_POOL;
-	memset(shim->filter, 0, shim->config.summary_filter_bits / 8);
+	tmem_summary_unsure(shim);
+	for (uint32_t i = 0; i < shim->config.summary_filter_bits / 64; i++)
+		__atomic_store_n(&shim->filter[i], 0, __ATOMIC_RELAXED);
 	shim->filter_set = 0;
 }

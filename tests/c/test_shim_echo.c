@@ -129,7 +129,8 @@ static void a_young_token_lets_the_next_shim_in(void)
 		callbacks = shim->callbacks;
 		tmem_shim_destroy(shim);
 		sim.now_ns += late ? sim.expel_ms * 1000000ull : 0;
-		shim = tmem_shim_init(sim.clients[0].memory, &config, &callbacks);
+		shim = tmem_shim_init(sim.clients[0].memory, sim.clients[0].pieces, &config,
+				      &callbacks);
 		tmem_shim_restore(shim, &saved);
 		id = tmem_shim_rejoin_pool(shim, uuid);
 		sim_connect(&sim, 0);

@@ -373,7 +373,7 @@ static void a_session_is_handed_on(void)
 	config = shim->config;
 	callbacks = shim->callbacks;
 	tmem_shim_destroy(shim);
-	shim = tmem_shim_init(sim.clients[0].memory, &config, &callbacks);
+	shim = tmem_shim_init(sim.clients[0].memory, sim.clients[0].pieces, &config, &callbacks);
 	tmem_shim_restore(shim, &saved);
 	pool = (uint32_t)tmem_shim_adopt_pool(shim, &info);
 	sim_connect(&sim, 0);

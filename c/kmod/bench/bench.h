@@ -5,7 +5,7 @@
  * (calls.c). Both in one kernel, so that they can take turns.
  *
  *   module.c    parameters, loading and unloading, the file `run` in debugfs
- *   raw.c       the bare port: port.c of the transport, moved by a loop
+ *   raw.c       the bare port: the port of the transport, moved by a loop
  *   calls.c     a mount and a swap area of its own, called as cleancache and frontswap call
  *   samples.c   times of single operations, and what is read from `run`
  *

@@ -40,7 +40,7 @@ static const struct shape shapes[] = {
 	{"raw_pull_interrupt", 0, 32 * TMEM_BENCH_MESSAGE_BYTES, 1, 2, 32, true},
 };
 
-/* What port.c wants of a transport. */
+/* What the port wants of a transport. */
 struct tmem_transport tmem_transport;
 
 static char *device = "";
@@ -192,9 +192,10 @@ static int settle(struct tmem_port *port)
 static int wait_open(struct tmem_port *port)
 {
 	unsigned int waited_ms;
+	u32 closed;
 
 	for (waited_ms = 0; waited_ms < OPEN_MS; waited_ms += 10) {
-		if (tmem_port_control(port))
+		if (tmem_port_control(port, &closed))
 			return 0;
 		schedule_timeout_uninterruptible(msecs_to_jiffies(10));
 	}

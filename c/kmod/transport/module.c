@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <linux/gfp.h>
-#include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/slab.h>
 #include <generated/utsrelease.h>
 
 #include "transport.h"
-#include "wire.h"
 
 struct tmem_transport tmem_transport;
 
@@ -133,7 +129,6 @@ MODULE_PARM_DESC(attached,
 
 static int make_shim(void)
 {
-	struct tmem_transport *transport = &tmem_transport;
 	static const struct tmem_shim_callbacks callbacks = {
 		.wake = tmem_pump_shim_wakes,
 		.reopen = tmem_pump_reopen,
@@ -149,43 +144,13 @@ static int make_shim(void)
 		.landing_pages = landing_pages,
 		.implementation = "Linux " UTS_RELEASE ", tmem_transport",
 	};
-	void *memory;
+	int code;
 
 	tmem_backend_boot_id(config.boot_id);
-	transport->shim_bytes = tmem_shim_bytes(&config);
-	if (!transport->shim_bytes) {
-		pr_err("tmem: staged_pages, queue_entries, landing_pages or pools is not "
-		       "possible\n");
-		return -EINVAL;
-	}
-	/* the device reads staged pages where they are, many at a time: in a row in memory (V4) */
-	memory = alloc_pages_exact(transport->shim_bytes,
-				   GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	if (!memory) {
-		pr_err("tmem: there are no %zu bytes in a row; fewer staged_pages or "
-		       "queue_entries need less\n",
-		       transport->shim_bytes);
-		return -ENOMEM;
-	}
-	/* not among the module's own data, which is mapped page by page (V4) */
-	transport->filler = kzalloc(TMEM_WIRE_MESSAGE_MAX, GFP_KERNEL);
-	if (!transport->filler) {
-		free_pages_exact(memory, transport->shim_bytes);
-		return -ENOMEM;
-	}
-	transport->shim = tmem_shim_init(memory, &config, &callbacks);
-	tmem_shim_restore(transport->shim, &before);
-	return 0;
-}
-
-static void free_shim(void)
-{
-	struct tmem_transport *transport = &tmem_transport;
-
-	tmem_shim_destroy(transport->shim);
-	tmem_backend_free_areas();
-	free_pages_exact(transport->shim, transport->shim_bytes);
-	kfree(transport->filler);
+	code = tmem_memory_make_shim(&config, &callbacks);
+	if (!code)
+		tmem_shim_restore(tmem_transport.shim, &before);
+	return code;
 }
 
 static int __init load(void)
@@ -214,6 +179,9 @@ static int __init load(void)
 	code = tmem_notify_register();
 	if (code)
 		goto no_notifiers;
+	code = tmem_reclaim_register();
+	if (code)
+		goto no_shrinker;
 	code = tmem_port_register();
 	if (code)
 		goto no_driver;
@@ -230,11 +198,13 @@ static int __init load(void)
 not_attached:
 	tmem_port_unregister();
 no_driver:
+	tmem_reclaim_unregister();
+no_shrinker:
 	tmem_notify_unregister();
 no_notifiers:
 	tmem_pump_stop();
 no_thread:
-	free_shim();
+	tmem_memory_free_shim();
 	return code;
 }
 
@@ -244,12 +214,13 @@ static void __exit unload(void)
 	struct tmem_shim_info info;
 
 	tmem_debug_unregister();
+	tmem_reclaim_unregister();
 	tmem_pump_stop();
 	tmem_port_unregister();
 	tmem_shim_info(tmem_transport.shim, &info);
 	tmem_backend_keep_token(mounts_stay_out ? 0 : info.confirmed);
 	tmem_notify_unregister();
-	free_shim();
+	tmem_memory_free_shim();
 }
 
 module_init(load);

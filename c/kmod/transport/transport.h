@@ -5,9 +5,13 @@
  * shim for as long as the module is loaded; the device may come and go under it like any channel.
  *
  *   module.c    parameters, loading and unloading, attaching and detaching
+ *   memory.c    the shim and its memory
  *   backend.c   what hooks calls, turned into calls of the shim
- *   pump.c      moves bytes: a kernel thread, and tasks that wait for an answer
- *   port.c      the device: its queues, its control messages
+ *   pump.c      the thread that moves bytes; the beginning and end of streams
+ *   move.c      moving bytes, by the thread and by tasks that wait for an answer
+ *   reclaim.c   where reclaim waits for room
+ *   device.c, control.c, bytes.c
+ *               the port: its device, control messages, bytes; port.h is between them
  *   notify.c    panic and reboot (R-c); what the shim tells, for the log
  *   debug.c     debugfs
  *
@@ -53,11 +57,13 @@ enum {
 	X(turns, "turns of the pump's thread")                                                     \
 	X(polls, "waits that moved bytes themselves")                                              \
 	X(polls_done, "of those, that saw their answer come")                                      \
-	X(throttled, "gets that first made room for puts")                                         \
+	X(throttled, "gets and passes of reclaim that first made room for puts")                   \
 	X(host_opened, "times the host opened the port")                                           \
 	X(host_closed, "times it closed it")                                                       \
 	X(fills, "times zeros were sent: nobody answered HELLO")                                   \
-	X(devices, "times a device was bound")
+	X(devices, "times a device was bound")                                                     \
+	X(lost_segments, "pieces of output that the device never gave back")                       \
+	X(renewals, "times the device was begun with anew, having lost too many")
 
 #define TMEM_TRANSPORT_COUNTER_FIELD(name, meaning) u64 name;
 struct tmem_transport_counters {
@@ -66,19 +72,22 @@ struct tmem_transport_counters {
 
 struct tmem_transport {
 	struct tmem_shim *shim;
-	size_t shim_bytes;
+	void **pieces; /* of the shim's memory: what the device reads */
+	u32 piece_count;
 	u8 *filler; /* a message's length of zeros */
 	struct mutex pump;
 	struct task_struct *thread;
 	wait_queue_head_t wake;
 	struct hrtimer batch_ends;
-	bool wanted;    /* there are bytes to move; whoever moves some clears it */
-	bool attend;    /* there is something that only the thread does */
-	bool reopen;    /* the stream is to begin anew once nothing of the old is in the device */
-	bool up;        /* the shim has been told that the stream is there */
-	bool running;   /* there is a session */
-	u64 drained_ns; /* what the device still has by then is forgotten; 0: not set */
-	u64 fill_ns;    /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
+	bool wanted;  /* there are bytes to move; whoever moves some clears it */
+	bool attend;  /* there is something that only the thread does */
+	bool later;   /* answers are on their way that make no interrupt yet: @batch_ends looks */
+	bool reopen;  /* the stream is to begin anew once nothing of the old is in the device */
+	bool up;      /* the shim has been told that the stream is there */
+	bool running; /* there is a session */
+	bool probe;   /* the host end is another: something may have been lost with the last one */
+	u32 closed;   /* times the host has closed the port */
+	u64 fill_ns;  /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
 	u64 stalled_ns; /* the host took nothing for a while: no get waits for it until then */
 	u64 due_ns;     /* of the shim's next tick */
 	struct tmem_port *port; /* NULL: no device */
@@ -96,6 +105,14 @@ unsigned int tmem_transport_staged_pages(void);
 bool tmem_transport_panics(void);
 const char *tmem_transport_device(void);
 bool tmem_transport_attached(void);
+
+/* ---- memory.c ------------------------------------------------------------------------- */
+
+/* Makes the shim of @config, with all that it and the pump need. 0, -EINVAL or -ENOMEM. */
+int tmem_memory_make_shim(struct tmem_shim_config *config,
+			  const struct tmem_shim_callbacks *callbacks);
+/* Nobody uses the shim any more, and no device its memory. */
+void tmem_memory_free_shim(void);
 
 /* ---- backend.c ------------------------------------------------------------------------ */
 
@@ -119,11 +136,8 @@ void tmem_pump_attend(void);
 void tmem_pump_leave(void);
 /* Atomic. The same for what nobody waits for. */
 void tmem_pump_leave_later(void);
-
-/* Task. Puts come faster than the host takes them: makes room by moving bytes, for as long as the
- * host takes them, where a task may wait. Called by gets, since who reads is who has pages put (L).
- */
-void tmem_pump_make_room(void);
+/* Atomic. The thread looks in a while. */
+void tmem_pump_look_later(void);
 
 /* Atomic; callbacks of the shim. */
 void tmem_pump_shim_wakes(void *context);
@@ -133,32 +147,53 @@ void tmem_pump_reopen(void *context);
 void tmem_pump_host_opened(void);
 void tmem_pump_host_closed(void);
 
-/* ---- port.c --------------------------------------------------------------------------- */
+/* ---- move.c --------------------------------------------------------------------------- */
+
+/* With @pump held. */
+
+/* One round in both directions; there may be no port. False: nothing moved. */
+bool tmem_pump_move(void);
+/* What the device has read is the shim's again. There is a port. False: nothing. */
+bool tmem_pump_take_back(void);
+/* Interrupts again: for the next piece, or (@moved: pieces have just come) for many, where no task
+ * waits for one. */
+void tmem_pump_listen(bool moved);
+
+/* Task, without @pump. Puts come faster than the host takes them: makes room by moving bytes, for
+ * as long as the host takes them, where a task may wait: in gets, since who reads is who has pages
+ * put, and between passes of reclaim (L). */
+void tmem_pump_make_room(void);
+
+/* ---- reclaim.c ------------------------------------------------------------------------ */
+
+int tmem_reclaim_register(void);
+void tmem_reclaim_unregister(void);
+
+/* ---- the port ------------------------------------------------------------------------- */
 
 int tmem_port_register(void);
 void tmem_port_unregister(void);
 
 /* All with @pump held, @port not NULL. */
 
-/* Control messages that have come are answered; returns whether the host has the port open. */
-bool tmem_port_control(struct tmem_port *port);
+/* Control messages that have come are answered; returns whether the host has the port open. @closed
+ * grows whenever it has closed it. */
+bool tmem_port_control(struct tmem_port *port, u32 *closed);
 /* Segments that could be sent now. */
 u32 tmem_port_room(struct tmem_port *port);
 /* Sends @segment; there is room. @filler: not the shim's. 0 or a negative errno: the device is
  * broken. */
 int tmem_port_send(struct tmem_port *port, const struct tmem_shim_segment *segment, bool filler);
 void tmem_port_kick(struct tmem_port *port);
-/* What was sent and has not come back never will: QEMU drops what it had begun to write when its
- * other end closes, without giving it back. Should it come back all the same, it counts for
- * nothing; what is read of it meanwhile is noise before HELLO (Q). */
-void tmem_port_forget(struct tmem_port *port);
-/* The same where nothing was added. A device that stopped in the middle of a segment when its host
- * side went looks at it again only when it is told. */
+/* The same where nothing was added. */
 void tmem_port_remind(struct tmem_port *port);
-/* The bytes that have come back since the last call; @filler_bytes of them were not the shim's. */
-u64 tmem_port_sent(struct tmem_port *port, u64 *filler_bytes);
-/* Whether anything sent has not come back. */
+/* What the device has given back since the last call; false: nothing. @bytes of it are the shim's
+ * again. What is behind a segment that was lost does not count: the stream is over. */
+bool tmem_port_sent(struct tmem_port *port, u64 *bytes);
+/* Whether anything sent may still come back. */
 bool tmem_port_sending(struct tmem_port *port);
+/* A new stream: nothing is being sent. */
+void tmem_port_begin(struct tmem_port *port);
 /* The next piece of input, or NULL; it is the device's again after tmem_port_return. */
 const void *tmem_port_receive(struct tmem_port *port, u32 *bytes);
 void tmem_port_return(struct tmem_port *port, const void *piece);
@@ -167,7 +202,18 @@ void tmem_port_quiet(struct tmem_port *port);
 /* Interrupts for input again and, if @output_too, for output that comes back: that is seldom worth
  * one, since an answer follows. False: something is there already and may not make one. */
 bool tmem_port_listen(struct tmem_port *port, bool output_too);
+/* An interrupt only once the device has used three quarters of its pieces of input. False: it has.
+ */
+bool tmem_port_listen_later(struct tmem_port *port);
 const char *tmem_port_device_name(struct tmem_port *port);
+
+/* A segment that was lost takes its place in the device's queue along: whether so many are that the
+ * port has to begin anew, or it could not when it had to. */
+bool tmem_port_worn(struct tmem_port *port);
+/* Resets the device and begins with it as if it had come just now; for the host the port closes and
+ * opens. What was sent and not received is gone. Allocates without waiting for anybody's memory: 0,
+ * or a negative errno; then the port does nothing until it is tried again. */
+int tmem_port_renew(struct tmem_port *port);
 
 /* ---- notify.c ------------------------------------------------------------------------- */
 

@@ -50,7 +50,7 @@ static int make_shim(struct tmem_transport *transport, const struct tmem_shim_co
 	transport->memory = aligned_alloc(64, (bytes + 63) & ~(uint64_t)63);
 	if (!transport->memory)
 		return -ENOMEM;
-	transport->shim = tmem_shim_init(transport->memory, config, &callbacks);
+	transport->shim = tmem_shim_init(transport->memory, NULL, config, &callbacks);
 	return transport->shim ? 0 : -EINVAL;
 }
 

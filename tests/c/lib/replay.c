@@ -89,6 +89,7 @@ static void set_up(struct replay *run)
 {
 	const struct plan *plan = run->plan;
 	struct tmem_shim_config config = {
+		.piece_bytes = TMEM_SHIM_NONE, /* a snapshot is of one piece of memory */
 		.queue_entries = 16,
 		.staged_pages = 16,
 		.silent_ms = 1000000,

@@ -28,12 +28,23 @@ static void reopen(void *context)
 	client->reopens++;
 }
 
+enum { PIECE_BYTES = 16 << 10 };
+
 static void event(void *context, int kind, int64_t code)
 {
 	struct sim_client *client = context;
 
 	(void)code;
 	client->events[kind]++;
+}
+
+/* One by one, so that what goes beyond one is seen. */
+static void make_pieces(struct sim_client *client, const struct tmem_shim_config *config)
+{
+	client->piece_count = tmem_shim_pieces(config);
+	client->pieces = calloc(client->piece_count + 1, sizeof(*client->pieces));
+	for (uint32_t i = 0; i < client->piece_count; i++)
+		CHECK(posix_memalign(&client->pieces[i], 64, config->piece_bytes) == 0);
 }
 
 void sim_start(struct sim *sim, const struct tmem_shim_config *config)
@@ -57,10 +68,14 @@ void sim_start(struct sim *sim, const struct tmem_shim_config *config)
 
 		client->sim = sim;
 		ours.boot_id[0] = (uint8_t)(1 + i);
+		/* the first as in the kernel, the other as in user space */
+		ours.piece_bytes =
+			i == 0 && config->piece_bytes != TMEM_SHIM_NONE ? PIECE_BYTES : 0;
 		client->client =
 			setup_client(sim->engine, i ? "guest1" : "guest0", TMEM_ENCODING_LZ4);
 		CHECK(posix_memalign(&client->memory, 64, tmem_shim_bytes(&ours)) == 0);
-		client->shim = tmem_shim_init(client->memory, &ours, &callbacks);
+		make_pieces(client, &ours);
+		client->shim = tmem_shim_init(client->memory, client->pieces, &ours, &callbacks);
 		CHECK(client->shim != NULL);
 		client->shim->seed = 1; /* so that a run comes back */
 		client->in = malloc(SIM_BUFFER_BYTES);
@@ -75,6 +90,9 @@ void sim_stop(struct sim *sim)
 
 		tmem_shim_end(client->shim);
 		tmem_shim_destroy(client->shim);
+		for (uint32_t piece = 0; piece < client->piece_count; piece++)
+			free(client->pieces[piece]);
+		free(client->pieces);
 		free(client->memory);
 		free(client->in);
 		free(client->out);

@@ -40,6 +40,8 @@ struct sim_client {
 	struct sim *sim;
 	struct tmem_shim *shim;
 	void *memory;
+	void **pieces;
+	uint32_t piece_count;
 	struct tmem_client *client;
 	bool up;
 	uint32_t reopens; /* asked for by the shim */
@@ -80,7 +82,8 @@ struct sim {
 	struct sim_client clients[SIM_CLIENTS];
 };
 
-/* Both clients with @config, not connected. */
+/* Both clients with @config, not connected. The memory of the first is in pieces, unless
+ * config.piece_bytes is TMEM_SHIM_NONE. */
 void sim_start(struct sim *sim, const struct tmem_shim_config *config);
 void sim_stop(struct sim *sim);
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The port of the transport while its host end comes and goes, under load in the guest."""
+
+import random
+import signal
+import socket
+import time
+
+import pytest
+
+from tests.service.live import Live
+from tests.vm import loaded as _loaded
+from tests.vm import served
+from tests.vm.loaded import goes_on, no_complaints, session, vms
+from tests.vm.served import in_guest, start
+from tmem_host.provision.vm.connection import EMBED, choose_places
+
+host = served.host
+stopped = served.stopped
+loaded = _loaded.loaded
+
+KILLS = 30
+# until the device has lost an eighth of its queue, a segment in most kills
+KILLS_MAX = 60
+# more than the device keeps messages of
+FLAPS = 40
+
+
+def _counter(name: str) -> int:
+    text = in_guest("cat /sys/kernel/debug/tmem/transport/counters")
+    return int(dict(line.split() for line in text.splitlines())[name])
+
+
+@pytest.mark.parametrize("loaded", [1, 2], indirect=True, ids=["1 vcpu", "2 vcpus"])
+def test_a_service_that_is_killed_until_the_port_is_worn_out(loaded: Live) -> None:
+    """Most times it has stopped reading before, and the guest puts more than the device can give
+    away, so that it is in the middle of a piece and loses it. What the guest has stored stays."""
+    rng = random.Random(1)
+    kills = 0
+    while kills < KILLS or _counter("renewals") == 0:
+        kills += 1
+        assert kills <= KILLS_MAX, in_guest("cat /sys/kernel/debug/tmem/transport/counters")
+        if rng.random() < 0.9:
+            in_guest("cat /mnt/load* >/dev/null")
+            loaded.send_signal(signal.SIGSTOP)
+            in_guest("echo 1 >/proc/sys/vm/drop_caches")
+        time.sleep(rng.random() / 2)
+        loaded.stop(signal.SIGKILL)
+        start(loaded)
+        Live.wait_for(lambda: session(loaded) == "active")
+        goes_on()
+    assert _counter("lost_segments") > 0
+    # a session goes on for as long as the host has what the guest stored
+    assert _counter("sessions_new") == 1
+    no_complaints()
+
+
+def test_a_host_end_that_comes_and_goes_while_the_guest_is_paused(loaded: Live) -> None:
+    """The device has no room for so many messages, so the guest does not hear of them all."""
+    path = choose_places(EMBED).vm("web").kernel_socket
+    with vms() as provisioner:
+        loaded.stop(signal.SIGKILL)
+        provisioner.pause("web")
+        for _ in range(FLAPS):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+                end.connect(str(path))
+                end.send(b"?")
+            time.sleep(0.02)
+        start(loaded)
+        provisioner.start("web", wait=False)
+    Live.wait_for(lambda: session(loaded) == "active")
+    goes_on()
+    no_complaints()
