@@ -14,7 +14,11 @@ _CONTEXT_CHARACTERS = 200
 # What Linux 5.10's ocfs2 does without tmem, too (docs/coherency.md).
 _KNOWN = {
     "AST fired with invalid action": "a lock that was being converted when its master died",
+    "kernel BUG at fs/ocfs2/dlm/dlmast.c:340": "a node that was taken for dead granted its locks",
+    "up while restarting": "the master of a lock was being chosen when a node joined",
 }
+# Those after which nothing breaks, but somebody may wait for ever.
+_HANGS = re.compile("up while restarting")
 
 
 class GuestBroke(AssertionError):
@@ -40,9 +44,16 @@ class SerialLog:
         start = self._seen_bytes if len(said) >= self._seen_bytes else 0
         end = said.rfind(b"\n") + 1
         self._seen_bytes = max(start, end)
-        text = said[start:end].decode(errors="replace")
-        found = _COMPLAINT.search(text)
-        if found is None:
-            return ""
-        begin = max(0, found.start() - _CONTEXT_CHARACTERS)
-        return text[begin : found.end() + 20 * _CONTEXT_CHARACTERS]
+        return _around(_COMPLAINT, said[start:end].decode(errors="replace"))
+
+    def known_hang(self) -> str:
+        """What this boot has said after which ocfs2 may wait for ever; "" if nothing."""
+        return _around(_HANGS, self._path.read_text(errors="replace"))
+
+
+def _around(words: re.Pattern[str], text: str) -> str:
+    found = words.search(text)
+    if found is None:
+        return ""
+    begin = max(0, found.start() - _CONTEXT_CHARACTERS)
+    return text[begin : found.end() + 20 * _CONTEXT_CHARACTERS]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from threading import Condition, Lock, Thread
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from tests.vm.torture.client import Client
 from tests.vm.torture.kit import Kit
@@ -36,12 +36,14 @@ class Load:
         log: TextIO,
         enough: Callable[[Sequence[Violation]], bool],
         look: Callable[[], None],
+        explain_hang: Callable[[], None],
     ) -> None:
         self.ledger = ledger
         self.nodes = nodes
         self._seed = seed
         self._enough = enough
         self._look = look
+        self._explain_hang = explain_hang
         self._kit = Kit(ledger, Lock(), mix, _Log(log), collections.Counter())
         self._state = Condition()
         self._paused = set(nodes)
@@ -78,7 +80,11 @@ class Load:
                     return
             self._look()
             if time.monotonic() > until:
-                raise AssertionError(f"operations do not end: {self._kit.under_way()}")
+                self._fail_to_end()
+
+    def _fail_to_end(self) -> NoReturn:
+        self._explain_hang()
+        raise AssertionError(f"operations do not end: {self._kit.under_way()}")
 
     def go(self, *nodes: Node) -> None:
         """Goes on with these nodes, with all if none is named."""
@@ -103,7 +109,7 @@ class Load:
         if not quietly:
             self.check()
             if any(thread.is_alive() for thread in self._threads):
-                raise AssertionError(f"operations do not end: {self._kit.under_way()}")
+                self._fail_to_end()
 
     def fill(self, node: Node, blocks: int) -> None:
         """Makes the large file, so many blocks at a time, and half of the small ones. Everything

@@ -50,6 +50,7 @@ class Run:
             log=self._log,
             enough=self._enough,
             look=site.look_at_guests,
+            explain_hang=site.explain_hang,
         )
         self._hits = site.hits()
 

@@ -179,6 +179,12 @@ class Site:
             if complaint and node not in self.given_up:
                 raise GuestBroke(node, complaint)
 
+    def explain_hang(self) -> None:
+        """Raises GuestBroke if operations do not end because ocfs2 itself is known to hang so."""
+        for node in self.nodes:
+            if said := self._serial_logs[node].known_hang():
+                raise GuestBroke(node, said)
+
     # ---- the service -------------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -46,3 +46,17 @@ def test_half_a_line_is_looked_at_when_it_is_whole(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write("t fs\n")
     assert log.new_complaint() == "kernel BUG at fs\n"
+
+
+def test_what_may_hang_is_no_complaint(tmp_path: Path) -> None:
+    path = tmp_path / "serial.log"
+    log = SerialLog(path)
+    path.write_text("quiet\n")
+    assert log.known_hang() == ""
+    said = "dlm_restart_lock_mastery:1230 node 0 up while restarting\n"
+    path.write_text(said)
+    assert log.new_complaint() == ""
+    assert log.known_hang() == said
+    assert (
+        GuestBroke(NODE, said).known == "the master of a lock was being chosen when a node joined"
+    )

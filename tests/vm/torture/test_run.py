@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from tests.vm.torture import scenarios
+from tests.vm.torture import load, scenarios
+from tests.vm.torture.complaints import GuestBroke
 from tests.vm.torture.cures import DidNotTest
 from tests.vm.torture.mix import OPERATIONS, Mix
-from tests.vm.torture.node import Node
+from tests.vm.torture.node import Node, NodeGone
 from tests.vm.torture.run import Run, Stale
 from tests.vm.torture.scenarios import ARMS, torture
 from tests.vm.torture.site import Site
@@ -83,6 +85,9 @@ class DirectorySite:
     def look_at_guests(self) -> None:
         pass
 
+    def explain_hang(self) -> None:
+        raise GuestBroke(self.nodes[1], "node 0 up while restarting")
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Callable[..., Site]:
@@ -144,3 +149,38 @@ def test_nodes_that_only_read(site: Callable[..., Site]) -> None:
         run.load.go()
         run.go_on(1)
         assert run.load.done["create"] > 0
+
+
+class HungNode(DirectoryNode):
+    """Answers nothing until the test is over."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(0, directory)
+        self.asked, self.over = Event(), Event()
+
+    def call(self, operation: str, limit_s: float | None = None, **arguments: Any) -> Any:
+        self.asked.set()
+        self.over.wait()
+        raise NodeGone
+
+
+def pause_a_hung_node(site: Site, node: HungNode) -> None:
+    site.nodes[0] = node
+    with Run(site, SEED, MIX) as run:
+        run.load.go(node)
+        assert node.asked.wait(60)
+        run.load.pause(node)
+
+
+def test_operations_that_do_not_end(
+    site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(load, "_SHORT_PATIENCE_S", 0.1)
+    node = HungNode(tmp_path / "files")
+    try:
+        with pytest.raises(GuestBroke, match="up while restarting") as caught:
+            pause_a_hung_node(site(coherent=True), node)
+    finally:
+        node.over.set()
+    assert caught.value.known == "the master of a lock was being chosen when a node joined"
