@@ -72,7 +72,7 @@ test: setup kernel lint test-c test-fuzz model test-python
 
 # Without what boots guests or builds what they are made of, the tests that say that they are slow,
 # and with one variant of the C tests; at most eight minutes on two processors.
-GUEST_TESTS := tests/vm tests/provision/image tests/provision/kernel
+GUEST_TESTS := tests/vm tests/kmod tests/provision/image tests/provision/kernel
 test-fast: FUZZ_RUNS := 1000
 test-fast: VARIANTS := asan
 test-fast: PYTEST_ARGS += -m "not slow" $(GUEST_TESTS:%=--ignore=%)
