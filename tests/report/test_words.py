@@ -30,7 +30,17 @@ def test_sizes(mib: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.984, "98 %"), (0.0612, "6.1 %"), (0.0996, "10 %"), (-0.0001, "0 %"), (None, "-")],
+    [
+        (0.984, "98 %"),
+        (0.0612, "6.1 %"),
+        (0.0996, "10 %"),
+        (-0.0001, "0 %"),
+        (0.994, "99 %"),
+        (0.9999, "99.9 %"),
+        (-0.9951, "-99.5 %"),
+        (1, "100 %"),
+        (None, "-"),
+    ],
 )
 def test_shares(share: float | None, text: str) -> None:
     assert percent(share) == text

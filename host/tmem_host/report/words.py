@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How a report writes figures."""
 
+import math
 from collections.abc import Sequence
 
 from tmem_host.report.points import Spread
@@ -29,11 +30,16 @@ def seconds(value: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Whole percents; tenths below ten. "-" if there is none."""
+    """Whole percents; tenths below ten, and where nearly all would be rounded to all. "-" if there
+    is none."""
     if share is None:
         return UNKNOWN
     value = 100 * share
-    text = f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
+    if 99.5 <= abs(value) < 100:
+        value = math.copysign(math.floor(10 * abs(value)) / 10, value)
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
     return ("0" if float(text) == 0 else text.removesuffix(".0")) + " %"
 
 
