@@ -46,7 +46,7 @@ def _held() -> int:
 def test_no_write_reaches_the_disk_while_there_is_room(swapping: Live) -> None:
     before = _written()
     _verify(TWICE)
-    assert _written() == before
+    assert _written() == before, in_guest("tmem-guest kernel counters")
     counters = json.loads(in_guest("tmem-guest kernel counters --json"))
     assert counters["transport"]["stores"] > (TWICE - (MEMORY_MIB << 20)) // 4096
     assert counters["transport"]["loads"] > 0
@@ -119,7 +119,7 @@ def test_a_process_with_much_in_frontswap_ends(swapping: Live) -> None:
     )
     held = _held()
     assert held >= 256 << 20 >> 12
-    assert _written() == before
+    assert _written() == before, in_guest("tmem-guest kernel counters")
     in_guest("kill -9 $(cat /run/holder)")
     Live.wait_for(lambda: _held() < held // 16)
     # no flush was lost: of what is gone the host has nothing left

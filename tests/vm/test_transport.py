@@ -59,14 +59,15 @@ def test_a_host_end_that_comes_and_goes_while_the_guest_is_paused(loaded: Live) 
     """The device has no room for so many messages, so the guest does not hear of them all."""
     path = choose_places(EMBED).vm("web").kernel_socket
     with vms() as provisioner:
-        loaded.stop(signal.SIGKILL)
         provisioner.pause("web")
-        for _ in range(FLAPS):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
-                end.connect(str(path))
-                end.send(b"?")
-            time.sleep(0.02)
-        start(loaded)
+    loaded.stop(signal.SIGKILL)
+    for _ in range(FLAPS):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+            end.connect(str(path))
+            end.send(b"?")
+        time.sleep(0.02)
+    start(loaded)
+    with vms() as provisioner:
         provisioner.start("web", wait=False)
     Live.wait_for(lambda: session(loaded) == "active")
     goes_on()
