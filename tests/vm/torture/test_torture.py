@@ -48,7 +48,7 @@ def run_arm(kernels: Kernels) -> Callable[..., None]:
 
 def test_without_tmem(run_arm: Callable[..., None]) -> None:
     """What is asked of tmem is no more than what ocfs2 does by itself."""
-    run_arm("control", 20)
+    run_arm("control", 10)
 
 
 def test_shared_pools(run_arm: Callable[..., None]) -> None:
@@ -59,8 +59,8 @@ def test_shared_pools(run_arm: Callable[..., None]) -> None:
         failures.remount,
         failures.kill_guest,
     )
-    run_arm("tmem", 60, *happens)
+    run_arm("tmem", 30, *happens)
 
 
 def test_private_pools_on_a_kernel_without_cures(run_arm: Callable[..., None]) -> None:
-    run_arm("uncured", 20)
+    run_arm("uncured", 10)
