@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest's kernel says when something is wrong with it."""
 
+import contextlib
 import re
 from pathlib import Path
 
-from tests.vm.torture.node import Node
+from tests.vm.torture.node import Node, NodeGone
 
 _COMPLAINT = re.compile(
     r"kernel BUG at|Kernel panic|Oops:|WARNING: |BUG: |general protection fault"
     r"|ocfs2 is very sorry to be fencing|blocked for more than"
 )
 _CONTEXT_CHARACTERS = 200
-# What Linux 5.10's ocfs2 does without tmem, too (docs/coherency.md).
+# What Linux 5.10's ocfs2 does by itself (docs/coherency.md).
 _KNOWN = {
     "AST fired with invalid action": "a lock that was being converted when its master died",
     "kernel BUG at fs/ocfs2/dlm/dlmast.c:340": "a node that was taken for dead granted its locks",
@@ -19,6 +20,9 @@ _KNOWN = {
 }
 # Those after which nothing breaks, but somebody may wait for ever.
 _HANGS = re.compile("up while restarting")
+# The function in which it waits then.
+_HANGS_IN = "dlm_wait_for_lock_mastery"
+_PATIENCE_S = 30.0
 
 
 class GuestBroke(AssertionError):
@@ -46,9 +50,23 @@ class SerialLog:
         self._seen_bytes = max(start, end)
         return _around(_COMPLAINT, said[start:end].decode(errors="replace"))
 
-    def known_hang(self) -> str:
+    def before_known_hang(self) -> str:
         """What this boot has said after which ocfs2 may wait for ever; "" if nothing."""
         return _around(_HANGS, self._path.read_text(errors="replace"))
+
+
+def blocked_tasks(node: Node) -> str:
+    """What a guest's kernel says its tasks wait for; "" if the guest does not answer."""
+    argv = ["sh", "-c", "echo w > /proc/sysrq-trigger; dmesg | tail -n 400"]
+    with contextlib.suppress(TimeoutError, OSError, NodeGone):
+        said = str(node.call("run", _PATIENCE_S, argv=argv)["said"])
+        return said.rpartition("Show Blocked State")[2]
+    return ""
+
+
+def is_known_hang(waits: str) -> bool:
+    """Whether ocfs2 waits as it is known to do by itself, and nobody waits in tmem."""
+    return _HANGS_IN in waits and not re.search(r"\btmem_|\[tmem", waits)
 
 
 def _around(words: re.Pattern[str], text: str) -> str:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.service.process import ServiceProcess
-from tests.vm.torture.complaints import GuestBroke, SerialLog
+from tests.vm.torture.complaints import GuestBroke, SerialLog, blocked_tasks, is_known_hang
 from tests.vm.torture.host_clock import HostClock
 from tests.vm.torture.node import Node
 from tests.vm.torture.plan import Plan
@@ -180,10 +180,13 @@ class Site:
                 raise GuestBroke(node, complaint)
 
     def explain_hang(self) -> None:
-        """Raises GuestBroke if operations do not end because ocfs2 itself is known to hang so."""
+        """Raises GuestBroke if operations do not end because ocfs2 itself is known to hang so: its
+        kernel has said what comes before it, and that is what its tasks wait for."""
         for node in self.nodes:
-            if said := self._serial_logs[node].known_hang():
-                raise GuestBroke(node, said)
+            said = self._serial_logs[node].before_known_hang()
+            waits = blocked_tasks(node) if said else ""
+            if is_known_hang(waits):
+                raise GuestBroke(node, said + waits)
 
     # ---- the service -------------------------------------------------------------------------
 

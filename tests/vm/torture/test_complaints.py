@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from tests.vm.torture.complaints import GuestBroke, SerialLog
+from tests.vm.torture.complaints import GuestBroke, SerialLog, is_known_hang
 from tests.vm.torture.node import Node
 
 NODE = Node(0, "node0", "/nowhere", 1)
@@ -52,11 +52,19 @@ def test_what_may_hang_is_no_complaint(tmp_path: Path) -> None:
     path = tmp_path / "serial.log"
     log = SerialLog(path)
     path.write_text("quiet\n")
-    assert log.known_hang() == ""
+    assert log.before_known_hang() == ""
     said = "dlm_restart_lock_mastery:1230 node 0 up while restarting\n"
     path.write_text(said)
     assert log.new_complaint() == ""
-    assert log.known_hang() == said
+    assert log.before_known_hang() == said
     assert (
         GuestBroke(NODE, said).known == "the master of a lock was being chosen when a node joined"
     )
+
+
+def test_a_hang_is_known_by_where_tasks_wait() -> None:
+    waits = "Call Trace:\n schedule_timeout+0x7e\n dlm_wait_for_lock_mastery+0x1a2\n"
+    assert is_known_hang(waits)
+    assert not is_known_hang("Call Trace:\n schedule+0x3c\n io_schedule+0x12\n")
+    assert not is_known_hang(waits + "Call Trace:\n tmem_shim_wait+0x40 [tmem_transport]\n")
+    assert not is_known_hang("")
