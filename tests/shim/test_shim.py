@@ -303,7 +303,8 @@ def test_records_have_the_fields_of_their_structs(kind: type) -> None:
 def test_a_configuration_has_what_the_c_one_has() -> None:
     fields = {name for name, _ in ffi.typeof("struct tmem_shim_config").fields}
     ours = {field.name for field in dataclasses.fields(Config)}
-    assert fields - ours == {"boot_id", "implementation"}
+    # who it is, and where its memory is, the transport says
+    assert fields - ours == {"boot_id", "implementation", "piece_bytes"}
 
 
 def test_every_counter_has_a_meaning(host: Host) -> None:
