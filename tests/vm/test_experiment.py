@@ -202,19 +202,24 @@ def test_memory(folder: Path) -> None:
     assert private["peak-node1"].guest[0].puts > 0
 
 
-def test_a_guest_dies(folder: Path) -> None:
-    running = Running(folder, READ)
-    running.wait_for("cold ...")
-    os.kill(_qemus(_state())[0], signal.SIGKILL)
+def _fails(running: Running, why: str) -> None:
+    """It ends with one sentence that says why and where the result is, which says the same."""
     assert running.wait() == 1
     said = running.text()
     assert "Traceback" not in said
     [sentence] = [line for line in said.splitlines() if line.startswith("tmem: ")]
-    assert "is gone" in sentence
+    assert why in sentence
     assert str(running.output) in sentence
     end = running.result().end
     assert end is not None
     assert (end.status, end.reason in sentence) == ("failed", True)
+
+
+def test_a_guest_dies(folder: Path) -> None:
+    running = Running(folder, READ)
+    running.wait_for("cold ...")
+    os.kill(_qemus(_state())[0], signal.SIGKILL)
+    _fails(running, "is gone")
     assert (running.output / "logs/node1.log").stat().st_size > 0
 
 
@@ -222,15 +227,7 @@ def test_the_service_dies(folder: Path) -> None:
     running = Running(folder, READ, "--arms", "shared")
     running.wait_for("cold ...")
     os.kill(int((_state() / "service.pid").read_text()), signal.SIGKILL)
-    assert running.wait() == 1
-    said = running.text()
-    assert "Traceback" not in said
-    [sentence] = [line for line in said.splitlines() if line.startswith("tmem: ")]
-    assert "the service at" in sentence
-    assert str(running.output) in sentence
-    end = running.result().end
-    assert end is not None
-    assert (end.status, end.reason in sentence) == ("failed", True)
+    _fails(running, "the service at")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -168,9 +168,8 @@ static void follow_host(void)
 		tmem_pump_host_closed();
 	transport->closed = closed;
 	if (!transport->up && tmem_port_worn(transport->port)) {
-		transport->counters.renewals++;
 		/* without memory for it, again after a while */
-		tmem_port_renew(transport->port);
+		transport->counters.renewals += !tmem_port_renew(transport->port);
 		return;
 	}
 	if (open && !transport->up)

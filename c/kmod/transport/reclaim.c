@@ -2,7 +2,8 @@
 /*
  * Reclaim hands over pages with interrupts off, one after the other, faster than a host takes them;
  * it can not wait then, and what finds no room is lost (L). But after each pass over the page cache
- * it asks all shrinkers what they could free, and there it may wait. This one frees nothing.
+ * it asks all shrinkers what they could free, and there it may wait. This one frees nothing. The
+ * list of shrinkers is held meanwhile: who adds one, as a mount does, waits as long.
  */
 #include <linux/atomic.h>
 #include <linux/gfp.h>

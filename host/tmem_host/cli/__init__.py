@@ -87,8 +87,8 @@ def _told() -> tuple[type[Exception], ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `tmem` with `arguments` (by default those of the process); returns its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    options = _parser_for(words).parse_args(words)
     try:
+        options = _parser_for(words).parse_args(words)
         status: int = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -98,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has seen enough. Python would flush what is left, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except _told() as error:
+    except Exception as error:
+        if not isinstance(error, _told()):
+            raise
         print(f"tmem: {error}", file=sys.stderr)
         return 1
     return status

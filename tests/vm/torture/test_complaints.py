@@ -2,9 +2,12 @@
 """What a guest's kernel complains of is noticed, and told apart."""
 
 from pathlib import Path
+from typing import Any
 
-from tests.vm.torture.complaints import GuestBroke, SerialLog, is_known_hang
-from tests.vm.torture.node import Node
+import pytest
+
+from tests.vm.torture.complaints import GuestBroke, SerialLog, blocked_tasks, is_known_hang
+from tests.vm.torture.node import Node, NodeGone
 
 NODE = Node(0, "node0", "/nowhere", 1)
 
@@ -68,3 +71,16 @@ def test_a_hang_is_known_by_where_tasks_wait() -> None:
     assert not is_known_hang("Call Trace:\n schedule+0x3c\n io_schedule+0x12\n")
     assert not is_known_hang(waits + "Call Trace:\n tmem_shim_wait+0x40 [tmem_transport]\n")
     assert not is_known_hang("")
+
+
+@pytest.mark.parametrize("answer", ["sysrq: Show Blocked State\n mine", TimeoutError(), NodeGone()])
+def test_only_what_tasks_wait_for_now_counts(
+    monkeypatch: pytest.MonkeyPatch, answer: str | Exception
+) -> None:
+    def call(*_: Any, **__: Any) -> dict[str, str]:
+        if isinstance(answer, Exception):
+            raise answer
+        return {"said": f"tmem_hooks: loaded\nsysrq: Show Blocked State\n older\n{answer}"}
+
+    monkeypatch.setattr(NODE, "call", call)
+    assert blocked_tasks(NODE) == ("\n mine" if isinstance(answer, str) else "")
