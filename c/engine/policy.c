@@ -18,7 +18,8 @@ struct shares {
 	uint64_t bytes;
 };
 
-static struct shares sum_shares(struct tmem_engine *engine)
+/* Of the clients that hold something, and of @newcomer (or NULL), who may hold nothing yet. */
+static struct shares sum_shares(struct tmem_engine *engine, const struct tmem_client *newcomer)
 {
 	struct shares sum = {0, 0};
 
@@ -31,7 +32,7 @@ static struct shares sum_shares(struct tmem_engine *engine)
 			continue;
 		weight = atomic_load_explicit(&client->weight, memory_order_relaxed);
 		bytes = atomic_load_explicit(&client->ephemeral_bytes, memory_order_relaxed);
-		if (weight == 0 || bytes == 0)
+		if (weight == 0 || (bytes == 0 && client != newcomer))
 			continue;
 		sum.weights += weight;
 		sum.bytes += bytes;
@@ -50,13 +51,11 @@ static bool above_share(const struct tmem_client *client, const struct shares *s
 
 uint64_t tmem_share_bytes(struct tmem_engine *engine, const struct tmem_client *client)
 {
+	struct shares sum = sum_shares(engine, client);
 	uint32_t weight = atomic_load(&client->weight);
-	struct shares sum = sum_shares(engine);
 
 	if (weight == 0)
 		return 0;
-	if (atomic_load(&client->ephemeral_bytes) == 0)
-		sum.weights += weight;
 	return (uint64_t)((unsigned __int128)sum.bytes * weight / sum.weights);
 }
 
@@ -92,7 +91,7 @@ struct tmem_pool *tmem_oldest_pool(struct tmem_engine *engine, const struct tmem
 
 static struct tmem_pool *choose_lru(struct tmem_engine *engine, struct tmem_client *requester)
 {
-	struct shares sum = sum_shares(engine);
+	struct shares sum = sum_shares(engine, NULL);
 	struct tmem_pool *best = NULL;
 	uint32_t best_age = 0;
 

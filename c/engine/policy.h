@@ -43,7 +43,8 @@ static inline bool tmem_admit(struct tmem_engine *engine, const struct tmem_hand
  * lock. */
 struct tmem_pool *tmem_oldest_pool(struct tmem_engine *engine, const struct tmem_client *client);
 
-/* The bytes of @client's share by weight of all ephemeral memory in use. Holds the owners lock. */
+/* The bytes of @client's share by weight of all ephemeral memory in use. Holds control, so that no
+ * weight changes, and the owners lock. */
 uint64_t tmem_share_bytes(struct tmem_engine *engine, const struct tmem_client *client);
 
 #endif

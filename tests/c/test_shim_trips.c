@@ -142,8 +142,12 @@ static void exiting_processes_flush_in_ranges(void)
 		CHECK(page_equals(page, page_value(PAGE_SMALL, i + 1)));
 	}
 	before = COUNTER(0, messages_sent);
+	/* the guest is faster than its host, however fast the machine of the test is */
+	stop_server();
 	for (uint32_t i = 0; i < SWAP_PAGES / 2; i++)
 		tmem_frontswap_invalidate_page(shims[0], 3, i);
+	start_server();
+	CHECK_EQ(tmem_transport_wait(transports[0], PATIENCE_MS), 0);
 	/* one of a slot whose flush is owed takes its place */
 	page_make(page, 77);
 	CHECK_EQ(tmem_frontswap_store(shims[0], 3, 5, page), TMEM_DONE);
@@ -152,7 +156,9 @@ static void exiting_processes_flush_in_ranges(void)
 	while (info.owed || info.queued);
 	tmem_engine_usage(engine, &usage);
 	CHECK_EQ(usage.persistent_pages, SWAP_PAGES / 2 + 1);
-	CHECK((COUNTER(0, messages_sent) - before) * 2 < SWAP_PAGES / 2);
+	before = COUNTER(0, messages_sent) - before;
+	printf("%llu messages for %d flushes ", (unsigned long long)before, SWAP_PAGES / 2);
+	CHECK(before * 16 < SWAP_PAGES / 2);
 	CHECK_EQ(tmem_frontswap_load(shims[0], 3, 5, page), TMEM_DONE);
 	CHECK(page_equals(page, 77));
 	tmem_frontswap_invalidate_area(shims[0], 3);
