@@ -25,6 +25,21 @@ KILLS_OF_TWO = 10
 KILLS_MAX = 60
 # more than the device keeps messages of
 FLAPS = 40
+_STARVED_S = 8
+# a process that the scheduler puts before everything else, soon after whoever starts it is answered
+_STARVE = f"""
+echo -1 >/proc/sys/kernel/sched_rt_runtime_us
+rm -f /run/starves
+python3 -c '
+import os, pathlib, time
+pathlib.Path("/run/starves").touch()
+time.sleep(2)
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+until = time.monotonic() + {_STARVED_S}
+while time.monotonic() < until:
+    pass' </dev/null >/dev/null 2>&1 &
+until [ -e /run/starves ]; do sleep 0.1; done
+"""
 
 
 def _counter(name: str) -> int:
@@ -72,20 +87,54 @@ def test_a_service_that_is_killed_under_two_processors(loaded: Live) -> None:
     _all_is_well()
 
 
-def test_a_host_end_that_comes_and_goes_while_the_guest_is_paused(loaded: Live) -> None:
-    """The device has no room for so many messages, so the guest does not hear of them all."""
-    path = choose_places(EMBED).vm("web").kernel_socket
+def _again(service: Live) -> None:
+    """The guest hears of its host again, and nothing was lost."""
+    Live.wait_for(lambda: session(service) == "active")
+    goes_on()
+    assert _counter("sessions_new") == 1
+    no_complaints()
+
+
+def _starve() -> None:
+    """The guest's only processor has nothing left for the transport, for a few seconds."""
+    in_guest(_STARVE)
+    time.sleep(2.5)
+
+
+def test_a_host_end_that_is_another_after_a_pause(loaded: Live) -> None:
+    """QEMU tells the guest nothing of what becomes of a port while it is paused: only the silence
+    of the host does."""
     with vms() as provisioner:
         provisioner.pause("web")
     loaded.stop(signal.SIGKILL)
+    start(loaded)
+    with vms() as provisioner:
+        provisioner.start("web", wait=False)
+    _again(loaded)
+
+
+def test_a_host_end_that_is_another_when_the_guest_looks(loaded: Live) -> None:
+    """It has closed and opened between two looks."""
+    before = _counter("host_closed")
+    _starve()
+    loaded.stop(signal.SIGKILL)
+    start(loaded)
+    _again(loaded)
+    assert _counter("host_closed") == before + 1
+
+
+def test_a_host_end_that_comes_and_goes_while_the_guest_does_not_look(loaded: Live) -> None:
+    """The device has no room for so many messages. The last one that the guest hears of is that the
+    port was closed."""
+    path = choose_places(EMBED).vm("web").kernel_socket
+    before = _counter("host_closed")
+    loaded.stop(signal.SIGKILL)
+    Live.wait_for(lambda: _counter("host_closed") == before + 1)
+    _starve()
     for _ in range(FLAPS):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
             end.connect(str(path))
             end.send(b"?")
         time.sleep(0.02)
     start(loaded)
-    with vms() as provisioner:
-        provisioner.start("web", wait=False)
-    Live.wait_for(lambda: session(loaded) == "active")
-    goes_on()
-    no_complaints()
+    _again(loaded)
