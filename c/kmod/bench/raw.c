@@ -134,7 +134,7 @@ static bool receive(struct traffic *traffic)
 static int wait(struct traffic *traffic)
 {
 	if (!traffic->shape->interrupts) {
-		cpu_relax();
+		/* without a pause, as the transport polls */
 		cond_resched(); /* the transport has its echoes to send */
 	} else {
 		WRITE_ONCE(tmem_transport.wanted, false);

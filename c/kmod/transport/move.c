@@ -144,11 +144,12 @@ void tmem_platform_poll(struct tmem_platform_done *done)
 		transport->counters.polls++;
 		tmem_port_quiet(transport->port);
 		end_ns = ktime_get_ns() + poll_ns;
-		do {
-			if (!tmem_pump_move())
-				cpu_relax();
-		} while (!completion_done(&done->completion) && ktime_get_ns() < end_ns &&
-			 may_poll());
+		/* No pause: with it an emulated processor takes the lock that QEMU's thread needs
+		 * for the answer, at each round, and one of KVM may leave the guest. */
+		do
+			tmem_pump_move();
+		while (!completion_done(&done->completion) && ktime_get_ns() < end_ns &&
+		       may_poll());
 		transport->counters.polls_done += completion_done(&done->completion);
 	}
 	/* deadlines and echoes are the thread's */

@@ -20,6 +20,7 @@ from tmem_host.bench.driver import Measured
 from tmem_host.bench.errors import BenchError
 from tmem_host.bench.guest_fields import GUEST_FIELDS, WAITED
 from tmem_host.bench.machine import check_room, machine, project_version, revision
+from tmem_host.bench.processors import keep_apart
 from tmem_host.bench.run import FORMAT, describe_field, plain
 from tmem_host.experiment import system
 from tmem_host.experiment.lock import only_one
@@ -139,7 +140,8 @@ def _measure(
         guest.shell(
             f"mkdir -p {_MOUNT_POINT}; mount -o noatime /dev/disk/by-serial/{_DISK} {_MOUNT_POINT}"
         )
-        with _running(echo, guest.places.port_socket(_BARE_PORT)):
+        with _running(echo, guest.places.port_socket(_BARE_PORT)) as host_end:
+            keep_apart(settings.vcpus, guest.pid(), [service.pid, host_end])
             tell("measuring")
             began = _waited_ns([guest.pid(), service.pid]), time.monotonic_ns()
             output = guest.run(
@@ -157,13 +159,13 @@ def _measure(
 
 
 @contextmanager
-def _running(echo: Path, socket: Path) -> Iterator[None]:
-    """The host end of the bare port; BenchError, with what it said, if it has ended."""
+def _running(echo: Path, socket: Path) -> Iterator[int]:
+    """The host end of the bare port, its process id; BenchError, with what it said, if it has ended."""
     process = subprocess.Popen(
         [echo, socket], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
-        yield
+        yield process.pid
     except Exception as error:
         if process.poll() is not None:
             said = process.stderr.read().strip() if process.stderr else ""
