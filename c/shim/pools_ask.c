@@ -50,6 +50,14 @@ static bool ask_for(struct tmem_shim *shim, bool members)
 	return true;
 }
 
+static bool any_wanted(const struct tmem_shim *shim)
+{
+	for (uint32_t i = 0; i < shim->used_count; i++)
+		if (shim->pools[shim->used_pools[i]].state == TMEM_SHIM_POOL_WANTED)
+			return true;
+	return false;
+}
+
 void tmem_pools_ask(struct tmem_shim *shim)
 {
 	if (shim->state != TMEM_SHIM_RUNNING || shim->ending)
@@ -60,7 +68,7 @@ void tmem_pools_ask(struct tmem_shim *shim)
 		shim->pools_asked = true;
 	}
 	/* a new mount starts the host's clock, so who has to prove its age comes before it (R-a) */
-	if (!shim->pools_unknown && ask_for(shim, true))
+	if (!shim->pools_unknown && any_wanted(shim) && ask_for(shim, true))
 		ask_for(shim, false);
 }
 

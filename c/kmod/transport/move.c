@@ -197,12 +197,17 @@ static void make_room(u64 *moved_ns)
 void tmem_pump_make_room(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
-	u64 now_ns = ktime_get_ns(), moved_ns = now_ns, end_ns = now_ns + ROOM_MS * NSEC_PER_MSEC;
-	u32 staged = tmem_shim_staged(transport->shim);
+	u64 now_ns, moved_ns, end_ns;
+	u32 staged;
 
-	if (!crowded() || !READ_ONCE(transport->running) ||
-	    now_ns < READ_ONCE(transport->stalled_ns))
+	/* every get comes by here, and most go on */
+	if (!crowded() || !READ_ONCE(transport->running))
 		return;
+	now_ns = moved_ns = ktime_get_ns();
+	end_ns = now_ns + ROOM_MS * NSEC_PER_MSEC;
+	if (now_ns < READ_ONCE(transport->stalled_ns))
+		return;
+	staged = tmem_shim_staged(transport->shim);
 	transport->counters.throttled++;
 	for (;;) {
 		make_room(&moved_ns);

@@ -20,7 +20,7 @@ from tmem_host.bench.driver import Measured
 from tmem_host.bench.errors import BenchError
 from tmem_host.bench.guest_fields import GUEST_FIELDS, WAITED
 from tmem_host.bench.machine import check_room, machine, project_version, revision
-from tmem_host.bench.processors import keep_apart
+from tmem_host.bench.processors import Processors, keep_apart
 from tmem_host.bench.run import FORMAT, describe_field, plain
 from tmem_host.experiment import system
 from tmem_host.experiment.lock import only_one
@@ -75,7 +75,7 @@ def run_guest(
         with PrivateService(state, arena_bytes=arena_bytes) as service:
             tell("writing the disk")
             spec = _spec(settings, built, _make_disk(state, settings.cold_bytes))
-            measured = _measure(settings, service, spec, echo, tell)
+            measured, processors = _measure(settings, service, spec, echo, tell)
     return {
         "benchmark": "guest",
         "format": FORMAT,
@@ -88,6 +88,7 @@ def run_guest(
             "vcpus": settings.vcpus,
             "accelerator": built.accelerator.name,
             "disk": f"raw, cache={Cache.NONE.value}, ext4",
+            "processors": dataclasses.asdict(processors),
         },
         "settings": dataclasses.asdict(settings),
         "fields": {field.name: describe_field(field, measured) for field in GUEST_FIELDS},
@@ -132,7 +133,7 @@ def _measure(
     spec: VmSpec,
     echo: Path,
     tell: Callable[[str], None],
-) -> Measured:
+) -> tuple[Measured, Processors]:
     with service.vms() as vms:
         tell("booting the guest")
         vms.create(spec)
@@ -141,7 +142,7 @@ def _measure(
             f"mkdir -p {_MOUNT_POINT}; mount -o noatime /dev/disk/by-serial/{_DISK} {_MOUNT_POINT}"
         )
         with _running(echo, guest.places.port_socket(_BARE_PORT)) as host_end:
-            keep_apart(settings.vcpus, guest.pid(), [service.pid, host_end])
+            on = keep_apart(settings.vcpus, guest.pid(), [service.pid, host_end])
             tell("measuring")
             began = _waited_ns([guest.pid(), service.pid]), time.monotonic_ns()
             output = guest.run(
@@ -155,12 +156,13 @@ def _measure(
     measured = driver.read(output)
     most_ns = max((ended[0][task] - began[0].get(task, 0) for task in ended[0]), default=0)
     measured.values[WAITED] = min(1.0, most_ns / (ended[1] - began[1]))
-    return measured
+    return measured, on
 
 
 @contextmanager
 def _running(echo: Path, socket: Path) -> Iterator[int]:
-    """The host end of the bare port, its process id; BenchError, with what it said, if it has ended."""
+    """The process id of the host end of the bare port; BenchError, with what it said, if it has
+    ended."""
     process = subprocess.Popen(
         [echo, socket], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )

@@ -33,10 +33,14 @@ def _data_set(data_set: dict[str, Any]) -> str:
 
 def _guest(document: dict[str, Any]) -> str:
     guest, settings = document["guest"], document["settings"]
+    vcpus, others = (
+        ", ".join(map(str, guest["processors"][which])) for which in ("vcpus", "others")
+    )
     return (
         f"a guest with {guest['memory_bytes'] >> 20} MiB and {guest['vcpus']} processors under"
         f" {guest['accelerator']}; {settings['pages']} pages at a time, cold"
-        f" {settings['cold_bytes'] >> 20} MiB from a disk ({guest['disk']})"
+        f" {settings['cold_bytes'] >> 20} MiB from a disk ({guest['disk']}); its processors on"
+        f" {vcpus} of the host, QEMU's other threads and the service on {others}"
     )
 
 
