@@ -12,9 +12,18 @@ def test_two_nodes(make_vm: MakeVm, shared_disk: Callable[..., Disk]) -> None:
     disk = shared_disk()
     assert disk.path is not None
     uuid = cluster.make_file_system(disk.path, nodes=2)
-    guests = make_vm("node", count=2, disks=(disk,), networks=("cluster",), modules=cluster.MODULES)
-    cluster.start_cluster(guests)
+    guests = make_vm(
+        "node",
+        count=2,
+        disks=(disk,),
+        networks=("cluster",),
+        modules=cluster.MODULES,
+        cluster=cluster.cluster_on(disk.name, 2),
+    )
     for guest in guests:
+        # they do not wait for a mount
+        beating = guest.run("ls", f"/sys/kernel/config/cluster/{cluster.CLUSTER}/heartbeat")
+        assert uuid.hex.upper() in beating.split()
         cluster.mount(guest, disk.name)
     a, b = guests
     for turn in range(3):

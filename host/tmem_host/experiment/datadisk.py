@@ -8,7 +8,6 @@ need not be root.
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
@@ -141,11 +140,12 @@ def _fill(service: PrivateService, system: System, disk: Path, tar: Path, *, sha
         ),
         networks=("cluster",) if shared else (),
         modules=cluster.MODULES if shared else (),
+        cluster=cluster.cluster_on(DISK_NAME, 1) if shared else None,
     )
     with service.vms() as vms:
         vms.create(spec)
         guest = RunningGuest(vms, spec.name)
-        mount_data([guest], shared=shared)
+        mount_data(guest, shared=shared)
         guest.shell(
             f"tar -x -f /dev/disk/by-serial/{_TAR_NAME} -C {FILES}\numount {FILES}",
             limit_s=_FILL_LIMIT_S,
@@ -153,14 +153,9 @@ def _fill(service: PrivateService, system: System, disk: Path, tar: Path, *, sha
         vms.destroy(spec.name)
 
 
-def mount_data(guests: Sequence[RunningGuest], *, shared: bool) -> None:
-    """Mounts the disk at FILES in all guests, one after the other; VmError."""
+def mount_data(guest: RunningGuest, *, shared: bool) -> None:
+    """Mounts the disk at FILES; VmError."""
     if shared:
-        cluster.start_cluster(guests)
-        for guest in guests:
-            cluster.mount(guest, DISK_NAME)
+        cluster.mount(guest, DISK_NAME)
     else:
-        for guest in guests:
-            guest.shell(
-                f"mkdir -p {FILES}; mount -o noatime /dev/disk/by-serial/{DISK_NAME} {FILES}"
-            )
+        guest.shell(f"mkdir -p {FILES}; mount -o noatime /dev/disk/by-serial/{DISK_NAME} {FILES}")

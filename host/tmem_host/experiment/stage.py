@@ -120,6 +120,7 @@ def _spec(
         disks=tuple(disks),
         networks=(_NETWORK,) if settings.shares_files else (),
         modules=cluster.MODULES if settings.shares_files else (),
+        cluster=cluster.cluster_on(DISK_NAME, settings.guests) if settings.shares_files else None,
         settings=arm.settings(None if data is None else data.shared),
         tmem=arm.tmem,
     )
@@ -161,14 +162,9 @@ def _attach(service: PrivateService, guests: tuple[RunningGuest, ...]) -> None:
 def _mount(
     settings: Settings, service: PrivateService, guests: tuple[RunningGuest, ...], data: DataDisk
 ) -> None:
-    if settings.shares_files:
-        cluster.start_cluster(guests)
-        names = [guest.name for guest in guests]
-        _at_once(
-            service, names, lambda own, name: cluster.mount(RunningGuest(own, name), DISK_NAME)
-        )
-    else:
-        mount_data(guests, shared=False)
+    shared = settings.shares_files
+    names = [guest.name for guest in guests]
+    _at_once(service, names, lambda own, name: mount_data(RunningGuest(own, name), shared=shared))
     if settings.workload == "read":
         manifest = data.manifest.read_bytes()
         for guest in guests:

@@ -23,6 +23,7 @@ from tmem_host.provision.vm.spec import (
     IO_PROFILES,
     Accelerator,
     Cache,
+    Cluster,
     Disk,
     DiskFormat,
     VmSpec,
@@ -50,6 +51,7 @@ LARGE = VmSpec(
     networks=("lan",),
     ports=("bench",),
     modules=("ocfs2", "ocfs2_stack_o2cb"),
+    cluster=Cluster(name="tmem", dead_after_beats=31, disk="cluster", nodes=2),
     tmem=True,
     kernel_arguments="loglevel=7",
     settings=TmemSettings(
@@ -139,6 +141,20 @@ def test_bad_names(name: str) -> None:
         (
             lambda: VmSpec(name="a", kernel=Path("/k"), tmem=True),
             "cannot use tmem without an image",
+        ),
+        (
+            lambda: VmSpec(name="a", kernel=Path("/k"), disks=LARGE.disks, cluster=LARGE.cluster),
+            "needs a network and a shared disk",
+        ),
+        (
+            lambda: VmSpec(
+                name="a",
+                kernel=Path("/k"),
+                disks=LARGE.disks[:2],
+                networks=("lan",),
+                cluster=LARGE.cluster,
+            ),
+            "needs a network and a shared disk",
         ),
         (lambda: TmemSettings(weight=-1), "between 0 and"),
     ],

@@ -112,6 +112,8 @@ def command_line(spec: VmSpec, links: Sequence[Link]) -> str:
         words += ["root=/dev/vda", "ro", "rootfstype=squashfs", "init=/sbin/tmem-init"]
     if spec.modules:
         words.append("tmem.modules=" + ",".join(spec.modules))
+    if (own := spec.cluster) is not None:
+        words.append(f"tmem.cluster={own.name}:{own.dead_after_beats}:{own.disk}:{own.nodes}")
     if spec.tmem:
         words.append(USES_TMEM)
     if links:

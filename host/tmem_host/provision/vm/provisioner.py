@@ -8,6 +8,7 @@ domain, and is removed by whoever opens the VMs next.
 
 import contextlib
 import shutil
+import threading
 import uuid
 from collections.abc import Sequence
 from typing import Self
@@ -49,6 +50,8 @@ from tmem_host.provision.vm.stopping import undisturbed
 
 # How long to wait for another process to be done with the VMs.
 _PATIENCE_S = 15.0
+# libxml2 sets up what it validates with when it is first asked to; two threads at once break it.
+_validating = threading.Lock()
 
 
 class Provisioner(Power):
@@ -135,7 +138,7 @@ class Provisioner(Power):
             links = [self._networks.join(network, spec.name) for network in spec.networks]
             system = self.uri == SYSTEM
             xml = domain_xml(spec, places, uuid.uuid4(), links, keep_labels=system)
-            with self._asking(f"define {spec.name}"):
+            with _validating, self._asking(f"define {spec.name}"):
                 self._connection().defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
             if start:
                 self.start(spec.name, wait=wait, boot_limit_s=boot_limit_s)

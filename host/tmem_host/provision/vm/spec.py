@@ -90,12 +90,25 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster of `nodes` guests that share the OCFS2 on a disk. A node is dead to the others when
+    it has missed so many heartbeats of two seconds."""
+
+    name: str
+    dead_after_beats: int
+    disk: str
+    nodes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class VmSpec:
     """A VM to be created. BadName, BadSetting.
 
     `base` is the read-only squashfs that VMs share; None for a guest that lives in its `initrd`.
     `modules` are loaded while the guest boots. With `tmem` its kernel uses tmem from then on, for
     which the image has what it takes. `networks` are names; a network exists while a VM is on it.
+    With a `cluster` it becomes a node of one while it boots: the others are on its first network,
+    where nobody else is. Heartbeats go before the agent answers, so that mounts wait less for them.
     `ports` are names of further virtio-serial ports, each on a controller of its own: the port NAME
     is org.kvmtmem.NAME.0 in the guest. `kernel_arguments` come last on the kernel's command line.
     """
@@ -112,6 +125,7 @@ class VmSpec:
     networks: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    cluster: Cluster | None = None
     tmem: bool = False
     kernel_arguments: str = ""
     settings: TmemSettings = field(default_factory=TmemSettings)
@@ -128,6 +142,9 @@ class VmSpec:
             raise BadSetting("a VM needs at least one processor")
         if self.tmem and self.base is None:
             raise BadSetting(f"the kernel of {self.name} cannot use tmem without an image")
+        shared = [disk.name for disk in self.disks if disk.shared]
+        if self.cluster is not None and (self.cluster.disk not in shared or not self.networks):
+            raise BadSetting(f"{self.name} needs a network and a shared disk for its cluster")
         names = [disk.name for disk in self.disks]
         if len(set(names)) < len(names):
             raise BadName(f"two disks of {self.name} have the same name")
