@@ -5,7 +5,8 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,13 @@ from tmem_host.experiment.plan import Point
 from tmem_host.experiment.records import Run, Sample
 from tmem_host.experiment.sampler import Sampler
 from tmem_host.experiment.stage import Stage
-from tmem_host.provision.vm.errors import GuestLost, VmError
+from tmem_host.provision.agent import AgentError
+from tmem_host.provision.vm.errors import GuestFailed, GuestLost, VmError
 from tmem_host.provision.vm.running import RunningGuest
 
 _LIMIT_S = 3600.0
 _LOOK_AGAIN_S = 0.2
+_SETTLE_S = 3.0
 _SAID_MAX = 64 << 10
 
 
@@ -51,11 +54,12 @@ class Recorder:
         run, and end with their guests.
         """
         self._give_back_idle()
-        before = self._look()
-        with Sampler(self._stage, self._point, phase.name, self._began, self._write) as sampler:
-            commands = [_Command(self._stage, name, argv) for name, argv in phase.commands.items()]
-            _wait(commands)
-        after = self._look()
+        with self._who_is_gone():
+            before = meter.look(self._stage)
+            with Sampler(self._stage, self._point, phase.name, self._began, self._write) as sampler:
+                commands = [_Command(self._stage, *command) for command in phase.commands.items()]
+                _wait(commands)
+            after = meter.look(self._stage)
         seconds = {command.name: command.ended - command.began for command in commands}
         run = Run(
             arm=self._point.arm,
@@ -94,13 +98,20 @@ class Recorder:
         if idle:
             self._stage.service.call("arena.shrink", size=idle)
 
-    def _look(self) -> meter.HostState:
+    @contextmanager
+    def _who_is_gone(self) -> Iterator[None]:
+        """What fails because a guest is gone says so; libvirt learns of it some moments later."""
         try:
-            return meter.look(self._stage)
-        except VmError:
-            for guest in self._stage.guests:
-                if ended := self._stage.vms.ended(guest.name):
-                    raise GuestLost(f"the guest {guest.name} is gone: {ended}") from None
+            yield
+        except GuestFailed:
+            raise
+        except (VmError, AgentError):
+            deadline = time.monotonic() + _SETTLE_S
+            while time.monotonic() < deadline:
+                for guest in self._stage.guests:
+                    if ended := self._stage.vms.ended(guest.name):
+                        raise GuestLost(f"the guest {guest.name} is gone: {ended}") from None
+                time.sleep(_LOOK_AGAIN_S)
             raise
 
 
