@@ -234,6 +234,6 @@ def _figures(
     cold = cold_cost(analysis, beside)
     if cold is not None:
         found.append(
-            (percent(abs(cold)), f"{'longer' if cold >= 0 else 'shorter'} the very first reading")
+            (percent(abs(cold)), f"{'longer' if cold >= 0 else 'shorter'}: the very first reading")
         )
     return found

@@ -55,7 +55,7 @@ def draw(analysis: Analysis, _: Sequence[Sample]) -> Drawn | None:
         f"Disk reads by arm, with {size} MiB of RAM each",
         f"What {count(main.setting.guests, 'guest')} read from disk in each phase, the first guest"
         " in the strongest colour; medians over the rounds, disk profile"
-        f" {main.setting.profile}.",
+        f" {main.setting.profile}. Names, below, says what happens in each phase.",
         "Read from disk: " + "; ".join(told) + ".",
     )
 
