@@ -4,7 +4,9 @@
 TMEM_REGENERATE=1 writes the golden files anew; look at the difference before committing it.
 """
 
+import dataclasses
 import os
+import re
 from pathlib import Path
 from uuid import UUID
 from xml.etree import ElementTree
@@ -110,9 +112,39 @@ def test_a_guest_without_image_has_no_disks() -> None:
     assert root.findall("devices/disk") == []
 
 
-def test_too_many_networks() -> None:
+def test_each_device_has_a_place_of_its_own() -> None:
+    disks = tuple(Disk(name=f"d{number}", size_bytes=512) for number in range(14))
+    ports = tuple(f"p{number}" for number in range(5))
+    most = dataclasses.replace(LARGE, disks=disks, ports=ports, cluster=None)
+    root = ElementTree.fromstring(domain_xml(most, PLACES, ID, [LINK] * 8))
+    slots = [int(each.get("slot", ""), 16) for each in root.iterfind(".//address[@type='pci']")]
+    words = [each.get("value", "") for each in root.iterfind("{*}commandline/{*}arg")]
+    networks = [found[1] for word in words if (found := re.search(r"addr=0x18\.(\d)", word))]
+    assert len(slots) == len(set(slots)) == 4 + 2 + 14 + 5
+    # the last one is the machine's own
+    assert max(slots) < 0x1F
+    assert 0x18 not in slots
+    assert networks == list("01234567")
+
+
+@pytest.mark.parametrize(
+    ("spec", "links"),
+    [
+        (LARGE, 9),
+        (dataclasses.replace(LARGE, ports=tuple("abcdef")), 1),
+        (
+            dataclasses.replace(
+                LARGE,
+                disks=tuple(Disk(name=f"d{number}", size_bytes=512) for number in range(15)),
+                cluster=None,
+            ),
+            1,
+        ),
+    ],
+)
+def test_too_many(spec: VmSpec, links: int) -> None:
     with pytest.raises(VmError, match="too many"):
-        domain_xml(LARGE, PLACES, ID, [LINK] * 9)
+        domain_xml(spec, PLACES, ID, [LINK] * links)
 
 
 def test_no_qemu(monkeypatch: pytest.MonkeyPatch) -> None:

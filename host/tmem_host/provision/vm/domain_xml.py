@@ -27,12 +27,16 @@ from tmem_host.provision.vm.spec import (
 )
 
 _EMULATOR = "qemu-system-x86_64"
-# libvirt gives out the slots of the PCI bus from below; what it does not know of sits above.
-_FIRST_NETWORK_SLOT = 0x18
-NETWORKS_MAX = 8
-# Those before are in the template.
-_FIRST_PORT_CONTROLLER = 2
+# Slots of the PCI bus; those before are in the template.
+_FIRST_DISK_SLOT = 0x06
 _DISKS_MAX = 14
+# Networks share one, as its functions.
+_NETWORK_SLOT = 0x18
+NETWORKS_MAX = 8
+_FIRST_PORT_SLOT = 0x19
+_PORTS_MAX = 5
+# Controllers before are in the template.
+_FIRST_PORT_CONTROLLER = 2
 
 
 # What has the image's init attach the kernel.
@@ -67,12 +71,15 @@ def domain_xml(
 
     `keep_labels` tells a libvirt that runs QEMU as another user to leave owner and group of the
     channels' sockets as their directory gives them, so that a service without privileges may open
-    them. VmError if there is no QEMU, or too many disks or networks.
+    them. VmError if there is no QEMU, or too many disks, networks or ports.
     """
-    if len(links) > NETWORKS_MAX or len(spec.disks) > _DISKS_MAX:
-        raise VmError(
-            f"{spec.name} has too many disks or networks: {_DISKS_MAX} and {NETWORKS_MAX} are most"
-        )
+    for what, count, most in (
+        ("disks", len(spec.disks), _DISKS_MAX),
+        ("networks", len(links), NETWORKS_MAX),
+        ("ports", len(spec.ports), _PORTS_MAX),
+    ):
+        if count > most:
+            raise VmError(f"{spec.name} has too many {what}: {most} are most")
     initrd = "" if spec.initrd is None else _fill("<initrd>${path}</initrd>", path=str(spec.initrd))
     host = spec.accelerator is Accelerator.KVM
     filled = _fill(
@@ -172,6 +179,7 @@ def _disk(
         cache=cache.value,
         path=str(path),
         target="vd" + string.ascii_lowercase[index],
+        slot=f"{_FIRST_DISK_SLOT + index:#04x}",
         iotune=Markup(_iotune(io or IoProfile())),
         access=Markup(access),
         serial=serial,
@@ -189,8 +197,13 @@ def _iotune(io: IoProfile) -> str:
 
 def _port_controllers(spec: VmSpec) -> list[str]:
     return [
-        _fill("<controller type='virtio-serial' index='${index}' ports='2'/>", index=str(index))
-        for index, _ in enumerate(spec.ports, _FIRST_PORT_CONTROLLER)
+        _fill(
+            "<controller type='virtio-serial' index='${index}' ports='2'>"
+            "<address type='pci' bus='0x00' slot='${slot}'/></controller>",
+            index=str(_FIRST_PORT_CONTROLLER + number),
+            slot=f"{_FIRST_PORT_SLOT + number:#04x}",
+        )
+        for number, _ in enumerate(spec.ports)
     ]
 
 
@@ -222,12 +235,12 @@ def _network_arguments(links: Sequence[Link]) -> list[str]:
     # libvirt knows multicast networks, but not those that stay on the loopback interface.
     arguments = []
     for index, link in enumerate(links):
-        slot = _FIRST_NETWORK_SLOT + index
+        function = f"{_NETWORK_SLOT:#x}.{index}"
         arguments += [
             "-netdev",
             f"socket,id=tmem{index},mcast={link.group}:{link.port},localaddr=127.0.0.1",
             "-device",
-            f"virtio-net-pci,netdev=tmem{index},addr={slot:#x},mac={link.mac},romfile=",
+            f"virtio-net-pci,netdev=tmem{index},addr={function},multifunction=on,mac={link.mac},romfile=",
         ]
     return [_fill("<qemu:arg value='${value}'/>", value=value) for value in arguments]
 
