@@ -3,6 +3,7 @@
 #   make setup       everything a fresh Debian 12 machine lacks: packages, .venv, the C build
 #   make test        every check there is
 #   make test-fast   what to run before every commit
+#   make test-debug  tests of guests on a kernel with its own checks, which is built for it
 #   make kernel      kernels and modules of the guests: minutes at first, then they are in the user's cache
 #   make model       the protocol's models
 #   make demo        two guests, with and without tmem: what is saved, in minutes
@@ -35,7 +36,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-fast lint test-c test-fuzz test-python model kernel demo bench format clean
+.PHONY: setup debian-packages test test-fast test-debug lint test-c test-fuzz test-python model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -77,6 +78,16 @@ test-fast: FUZZ_RUNS := 1000
 test-fast: VARIANTS := asan
 test-fast: PYTEST_ARGS += -m "not slow" $(GUEST_TESTS:%=--ignore=%)
 test-fast: setup lint test-c test-fuzz test-python
+
+# In smaller sizes (tests/vm/flavour.py); no part of `test`, as the kernel takes as long to build as
+# two others.
+DEBUG_TESTS := guest_kernel_served file_systems
+DEBUG_TIMEOUT_S := 1800
+test-debug: setup
+	$(call heading,guests with the debug kernel)
+	@$(BIN)/tmem kernel build --jobs $(JOBS) --debug
+	@TMEM_TEST_KERNEL=debug $(BIN)/pytest --timeout $(DEBUG_TIMEOUT_S) $(PYTEST_ARGS) \
+		$(DEBUG_TESTS:%=tests/vm/test_%.py)
 
 lint:
 	$(call heading,format and lint)

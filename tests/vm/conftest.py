@@ -20,6 +20,7 @@ import pytest
 
 from tests.provision.vm.recorder import Recorder
 from tests.provision.vm.skips import needs_libvirt, needs_qemu
+from tests.vm.flavour import DEBUG, memory_mib
 from tests.vm.guest import Guest
 from tmem_host.provision import image as images
 from tmem_host.provision import kernel as kernels
@@ -45,7 +46,7 @@ class MakeVm(Protocol):
 @pytest.fixture(scope="session")
 def kernel() -> Kernel:
     """The guest kernel with the project's patches; takes minutes where it is not in the cache."""
-    return kernels.build()
+    return kernels.build(debug=DEBUG)
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +56,11 @@ def unpatched_kernel() -> Kernel:
 
 
 @pytest.fixture(scope="session")
-def image(kernel: Kernel, unpatched_kernel: Kernel) -> Image:
-    """An image with the modules of both."""
-    return images.build(kernels=[kernel, unpatched_kernel])
+def image(kernel: Kernel, request: pytest.FixtureRequest) -> Image:
+    """An image with the modules of both; with those of the debug kernel alone, if that is run."""
+    if DEBUG:
+        return images.build_for(kernel)
+    return images.build(kernels=[kernel, request.getfixturevalue("unpatched_kernel")])
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +112,7 @@ def make_vm(
         names = (
             [name or "vm"] if count == 1 else [f"{name or 'vm'}{n}" for n in range(1, count + 1)]
         )
+        spec["memory_mib"] = memory_mib(spec.get("memory_mib", VmSpec.memory_mib))
         for each in names:
             vms.create(VmSpec(name=each, **(guest_defaults | spec)), wait=False)
             made.append(each)

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.service.live import Live
+from tests.vm.flavour import sized
 from tests.vm.served import EMBEDDED, create, in_guest, start
 from tmem_host.provision.vm.provisioner import Provisioner
 from tmem_host.provision.vm.remote import open_provisioner
 
 MEMORY_MIB = 128
 _LOAD_MEMORY_BYTES = 96 << 20
-_PATIENCE_S = 120.0
+_PATIENCE_S = sized(120.0, 600.0)
 
 
 @pytest.fixture
@@ -27,8 +28,9 @@ def loaded(host: Live, request: pytest.FixtureRequest) -> Live:
     create(
         host,
         "web",
-        *("--memory", f"{MEMORY_MIB}MiB", "--vcpus", str(getattr(request, "param", 1))),
+        *("--vcpus", str(getattr(request, "param", 1))),
         *("--disk", "data:size=64MiB,cache=none", "--disk", "swap:size=256MiB"),
+        memory_mib=MEMORY_MIB,
     )
     with vms() as provisioner, provisioner.agent("web") as agent:
         agent.write_file(
@@ -71,12 +73,6 @@ def goes_on() -> None:
     while looks() <= before + 5:
         assert time.monotonic() < until, in_guest("cat /run/load.log; tmem-guest kernel status")
         time.sleep(0.2)
-
-
-def no_complaints() -> None:
-    said = in_guest("dmesg")
-    for word in ("WARNING", "BUG:", "stall", "lockup", "I/O error", "Oops"):
-        assert word not in said, said
 
 
 def session(service: Live) -> str:

@@ -14,12 +14,15 @@ import pytest
 
 from tests.service.conftest import stopped as _stopped
 from tests.service.live import Live
+from tests.vm.flavour import DEBUG
+from tests.vm.flavour import memory_mib as of_flavour
 from tmem_host.provision.agent import Agent
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
 from tmem_host.provision.vm.connection import EMBED, choose_places
 from tmem_host.provision.vm.info import DiskCounters
 from tmem_host.provision.vm.remote import open_provisioner
+from tmem_host.provision.vm.spec import VmSpec
 
 stopped = _stopped
 EMBEDDED = "[libvirt]\nuri = 'qemu:///embed'\n"
@@ -51,8 +54,11 @@ def service(host: Live) -> Live:
     return host
 
 
-def create(service: Live, guest: str, *options: str) -> None:
+def create(service: Live, guest: str, *options: str, memory_mib: int = VmSpec.memory_mib) -> None:
     """Makes a guest by `tmem vm create`, and waits until its kernel has a session."""
+    if DEBUG:
+        options = ("--debug", *options)
+    options = ("--memory", f"{of_flavour(memory_mib)}MiB", *options)
     service.tmem("vm", "create", guest, "--limit", "300", *options, socket=False)
     if "--no-tmem" not in options:
         Live.wait_for(lambda: service.call("client.info", client=guest)["state"] == "active")

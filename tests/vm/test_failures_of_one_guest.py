@@ -12,13 +12,15 @@ import pytest
 from tests.service.live import Live
 from tests.vm import loaded as _loaded
 from tests.vm import served
-from tests.vm.loaded import goes_on, load, no_complaints, session, vms
+from tests.vm.flavour import assert_content, sized
+from tests.vm.loaded import goes_on, load, session, vms
+from tests.vm.served import in_guest
 
 host = served.host
 stopped = served.stopped
 loaded = _loaded.loaded
 
-PAUSE_S = 90
+PAUSE_S = sized(90, 20)
 
 
 def test_a_pause(loaded: Live) -> None:
@@ -27,7 +29,7 @@ def test_a_pause(loaded: Live) -> None:
         time.sleep(PAUSE_S)
         provisioner.start("web", wait=False)
     goes_on()
-    no_complaints()
+    assert_content(in_guest)
 
 
 @pytest.mark.parametrize("how", ["reset", "killed"])
@@ -49,7 +51,7 @@ def test_another_boot(loaded: Live, how: str) -> None:
     Live.wait_for(lambda: session(loaded) == "active")
     assert _held(loaded) == 0
     load()
-    no_complaints()
+    assert_content(in_guest)
 
 
 def _held(service: Live) -> int:
