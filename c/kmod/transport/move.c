@@ -176,7 +176,9 @@ static void make_room(u64 *moved_ns)
 {
 	struct tmem_transport *transport = &tmem_transport;
 
-	mutex_lock(&transport->pump);
+	/* not waited for: who renews the port takes locks that who reclaims may hold */
+	if (!mutex_trylock(&transport->pump))
+		return;
 	if (transport->port)
 		tmem_port_quiet(transport->port);
 	while (transport->port && READ_ONCE(transport->running) && !roomy() &&
