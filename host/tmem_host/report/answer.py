@@ -183,10 +183,12 @@ def _beside_sentences(analysis: Analysis, headline: Headline, beside: Beside | N
         )
     cold = cold_cost(analysis, beside)
     if cold is not None:
+        so = ": that is what putting pages away costs"
+        if cold < 0:
+            so = ", so what putting pages away costs is less than runs differ by themselves"
         found.append(
             f"Reading the data for the very first time takes {percent(abs(cold))}"
-            f" {'longer' if cold >= 0 else 'less long'} than without tmem: that is what putting"
-            " pages away costs."
+            f" {'longer' if cold >= 0 else 'less long'} than without tmem{so}."
         )
     return found
 
