@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tmem_host.bench.errors import BenchError
+from tmem_host.bench.processors import Processors, keep_apart
+
+# a process with one thread that is named as QEMU names that of a virtual processor
+_AS_QEMU = """
+import pathlib, sys, threading
+def run():
+    pathlib.Path("/proc/thread-self/comm").write_text("CPU 0/TCG")
+    print("named", flush=True)
+    sys.stdin.read()
+threading.Thread(target=run).start()
+"""
+THERE = sorted(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def qemu() -> Iterator[int]:
+    with subprocess.Popen(
+        [sys.executable, "-c", _AS_QEMU], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "named\n"
+        yield process.pid
+        process.kill()
+
+
+def _affinity(pid: int, name: str) -> list[tuple[int, ...]]:
+    """Of the threads of a process whose name begins so."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as comm:
+            if comm.read().startswith(name):
+                found.append(tuple(sorted(os.sched_getaffinity(int(task)))))
+    return found
+
+
+@pytest.mark.skipif(len(THERE) < 2, reason="one processor cannot be kept for the guest")
+def test_nothing_else_runs_where_the_guest_does(qemu: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as service:
+        kept = keep_apart(1, qemu, [service.pid])
+        assert kept == Processors(vcpus=(THERE[0],), others=tuple(THERE[1:]))
+        assert _affinity(qemu, "CPU ") == [kept.vcpus]
+        assert _affinity(qemu, "python") == [kept.others]
+        assert _affinity(service.pid, "python") == [kept.others]
+        service.kill()
+
+
+def test_as_many_virtual_processors_as_there_are_is_refused(qemu: int) -> None:
+    with pytest.raises(BenchError, match=f"{len(THERE)} processors are too few"):
+        keep_apart(len(THERE), qemu, [])
+    assert _affinity(qemu, "CPU ") == [tuple(THERE)]
+
+
+@pytest.mark.skipif(len(THERE) < 2, reason="one processor cannot be kept for the guest")
+def test_a_process_that_is_no_qemu_is_refused() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        with pytest.raises(BenchError, match="0 threads"):
+            keep_apart(1, other.pid, [])
+        other.kill()
