@@ -4,7 +4,7 @@
 A guest hands each message on to QEMU's thread, that to the service, and back. Left alone, the
 scheduler at times has each of them wake the next on its own processor, and the guest waits in its
 kick until all have run, with another processor idle: a trip then takes twice as long, for seconds
-or for minutes, and a ratio is one of two luck's.
+or for minutes, and a ratio says which of the two was met.
 """
 
 import os
