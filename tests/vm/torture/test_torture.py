@@ -35,7 +35,7 @@ class Cluster:
 
 CLUSTERS = {
     "slow failures": Cluster(
-        "tmem", 20, (failures.reset_guest, failures.stop_service_long, failures.pause_guest)
+        "tmem", 10, (failures.reset_guest, failures.stop_service_long, failures.pause_guest)
     ),
     "fast failures": Cluster(
         "tmem",
