@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tmem_host.bench.errors import BenchError
-from tmem_host.bench.processors import Processors, keep_apart
+from tmem_host.bench.processors import Processors, choose, keep_apart
 
 # a process with one thread that is named as QEMU names that of a virtual processor
 _AS_QEMU = """
@@ -45,23 +45,23 @@ def _affinity(pid: int, *, vcpu: bool = False) -> list[tuple[int, ...]]:
 @pytest.mark.skipif(len(THERE) < 2, reason="one processor cannot be kept for the guest")
 def test_nothing_else_runs_where_the_guest_does(qemu: int) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as service:
-        kept = keep_apart(1, qemu, [service.pid])
+        kept = choose(1)
         assert kept == Processors(vcpus=(THERE[0],), others=tuple(THERE[1:]))
+        keep_apart(kept, qemu, [service.pid])
         assert _affinity(qemu, vcpu=True) == [kept.vcpus]
         assert _affinity(qemu) == [kept.others]
         assert _affinity(service.pid) == [kept.others]
         service.kill()
 
 
-def test_as_many_virtual_processors_as_there_are_is_refused(qemu: int) -> None:
+def test_as_many_virtual_processors_as_there_are_are_refused() -> None:
     with pytest.raises(BenchError, match=f"{len(THERE)} processors are too few"):
-        keep_apart(len(THERE), qemu, [])
-    assert _affinity(qemu, vcpu=True) == [tuple(THERE)]
+        choose(len(THERE))
 
 
-@pytest.mark.skipif(len(THERE) < 2, reason="one processor cannot be kept for the guest")
 def test_a_process_that_is_no_qemu_is_refused() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         with pytest.raises(BenchError, match="0 threads"):
-            keep_apart(1, other.pid, [])
+            keep_apart(Processors(vcpus=(THERE[0],), others=()), other.pid, [])
+        assert _affinity(other.pid) == [tuple(THERE)]
         other.kill()

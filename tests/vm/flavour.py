@@ -41,7 +41,7 @@ def assert_no_complaints(said: str) -> None:
     assert found is None, said[max(0, found.start() - 500) : found.start() + 8000]
 
 
-def assert_content(shell: Callable[[str], str]) -> None:
+def assert_kernel_is_well(shell: Callable[[str], str]) -> None:
     """Whether the kernel of a guest, in which `shell` runs scripts, has complained of nothing; and
     the debug kernel has checked its locks to the end."""
     assert_no_complaints(shell("dmesg"))

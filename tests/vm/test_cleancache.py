@@ -8,7 +8,7 @@ import pytest
 
 from tests.service.live import Live
 from tests.vm import served
-from tests.vm.flavour import assert_content
+from tests.vm.flavour import assert_kernel_is_well
 from tests.vm.served import EMBEDDED, create, disk_counters, in_guest, start
 
 host = served.host
@@ -96,4 +96,4 @@ def test_what_was_read_once(host: Live, sizes: list[int], memory_mib: int, betwe
     # the bytes were right with the host's pages; they are on the disk, too
     in_guest("tmem-guest kernel detach; echo 3 > /proc/sys/vm/drop_caches")
     assert _round(":") > 0.9 * sum(sizes)
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)

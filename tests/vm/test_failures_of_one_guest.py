@@ -12,7 +12,7 @@ import pytest
 from tests.service.live import Live
 from tests.vm import loaded as _loaded
 from tests.vm import served
-from tests.vm.flavour import assert_content, sized
+from tests.vm.flavour import assert_kernel_is_well, sized
 from tests.vm.loaded import goes_on, load, session, vms
 from tests.vm.served import in_guest
 
@@ -29,7 +29,7 @@ def test_a_pause(loaded: Live) -> None:
         time.sleep(PAUSE_S)
         provisioner.start("web", wait=False)
     goes_on()
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)
 
 
 @pytest.mark.parametrize("how", ["reset", "killed"])
@@ -51,7 +51,7 @@ def test_another_boot(loaded: Live, how: str) -> None:
     Live.wait_for(lambda: session(loaded) == "active")
     assert _held(loaded) == 0
     load()
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)
 
 
 def _held(service: Live) -> int:

@@ -5,7 +5,7 @@
 import json
 
 from tests.vm.conftest import MakeVm
-from tests.vm.flavour import assert_content
+from tests.vm.flavour import assert_kernel_is_well
 from tests.vm.guest import Guest
 from tmem_host.provision.vm.spec import Disk
 
@@ -65,4 +65,4 @@ def test_what_is_put_and_what_is_asked_for(make_vm: MakeVm) -> None:
         puts, gets = _puts_and_gets(guest, "mkfs.btrfs -q -f", options)
         assert puts == 0, options
         assert gets >= read, options
-    assert_content(guest.shell)
+    assert_kernel_is_well(guest.shell)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.live import Live
 from tests.vm import served
-from tests.vm.flavour import assert_content
+from tests.vm.flavour import assert_kernel_is_well
 from tests.vm.served import EMBEDDED, create, disk_counters, in_guest, start
 
 host = served.host
@@ -125,4 +125,4 @@ def test_a_process_with_much_in_frontswap_ends(swapping: Live) -> None:
     Live.wait_for(lambda: _held() < held // 16)
     # no flush was lost: of what is gone the host has nothing left
     _agreed(swapping)
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from tests.vm.conftest import MakeVm
-from tests.vm.flavour import assert_content
+from tests.vm.flavour import assert_kernel_is_well
 from tests.vm.guest import Guest
 from tmem_host.provision.vm.lifecycle import KERNEL_PORT
 
@@ -48,7 +48,7 @@ def test_a_guest_that_is_attached_at_boot(make_vm: MakeVm) -> None:
     assert "transport." not in guest.run("tmem-guest", "kernel", "counters")
     guest.run("tmem-guest", "kernel", "attach")
     assert _status(guest)["device"] == found["device"]
-    assert_content(guest.shell)
+    assert_kernel_is_well(guest.shell)
 
     # without its modules it comes up all the same
     guest.run("tmem-guest", "kernel", "detach")

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.service.live import Live
 from tests.vm import served
-from tests.vm.flavour import assert_content
+from tests.vm.flavour import assert_kernel_is_well
 from tests.vm.served import in_guest, start
 
 host = served.host
@@ -68,4 +68,4 @@ def test_swap_that_is_with_the_host(service: Live) -> None:
     assert _status()["frontswap_pages"] == 0
     in_guest("tmem-guest kernel detach")
     Live.wait_for(lambda: _held_by_the_host(service) == 0)
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)

@@ -16,7 +16,7 @@ import pytest
 from tests.service.conftest import stopped as _stopped
 from tests.service.live import Live
 from tests.vm.conftest import MakeVm
-from tests.vm.flavour import assert_content, assert_no_complaints, sized
+from tests.vm.flavour import assert_kernel_is_well, assert_no_complaints, sized
 from tests.vm.guest import Guest
 from tmem_host.provision.vm.spec import Disk
 
@@ -86,7 +86,7 @@ class Machine:
 
     def looks_well(self) -> None:
         assert_no_complaints(self.guest.serial())  # of all its boots
-        assert_content(self.guest.shell)
+        assert_kernel_is_well(self.guest.shell)
 
 
 @pytest.fixture

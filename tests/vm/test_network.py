@@ -2,13 +2,12 @@
 """Networks between guests."""
 
 from tests.vm.conftest import MakeVm
-from tmem_host.provision.vm.running import addresses
 
 
 def test_three_guests_reach_each_other_and_nobody_else(make_vm: MakeVm) -> None:
     guests = make_vm(count=3, networks=("lan",))
     [stranger] = make_vm("stranger", networks=("other",))
-    everyone = addresses(guests)
+    everyone = [guest.address() for guest in guests]
     assert len(set(everyone)) == 3
     for guest in guests:
         for address in everyone:
@@ -26,7 +25,7 @@ def test_a_large_transfer_arrives_whole(make_vm: MakeVm) -> None:
     b.shell("head -c 4M /dev/urandom > /tmp/sent")
     b.shell(
         "for try in 1 2 3 4 5; do"
-        f" busybox nc -w 60 {addresses([a])[0]} 7000 < /tmp/sent && exit 0; sleep 1; done; exit 1"
+        f" busybox nc -w 60 {a.address()} 7000 < /tmp/sent && exit 0; sleep 1; done; exit 1"
     )
     a.shell("for try in $(seq 60); do [ $(stat -c %s /tmp/got) = 4194304 ] && break; sleep 1; done")
     sums = [guest.shell(f"md5sum < /tmp/{file}") for guest, file in ((a, "got"), (b, "sent"))]

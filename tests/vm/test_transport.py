@@ -11,7 +11,7 @@ import pytest
 from tests.service.live import Live
 from tests.vm import loaded as _loaded
 from tests.vm import served
-from tests.vm.flavour import assert_content, sized
+from tests.vm.flavour import assert_kernel_is_well, sized
 from tests.vm.loaded import goes_on, session, vms
 from tests.vm.served import in_guest, start
 from tmem_host.provision.vm.connection import EMBED, choose_places
@@ -67,7 +67,7 @@ def _all_is_well() -> None:
     assert _counter("lost_segments") > 0
     # a session goes on for as long as the host has what the guest stored
     assert _counter("sessions_new") == 1
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)
 
 
 def test_a_service_that_is_killed_until_the_port_is_worn_out(loaded: Live) -> None:
@@ -93,7 +93,7 @@ def _again(service: Live) -> None:
     Live.wait_for(lambda: session(service) == "active")
     goes_on()
     assert _counter("sessions_new") == 1
-    assert_content(in_guest)
+    assert_kernel_is_well(in_guest)
 
 
 def _starve() -> None:

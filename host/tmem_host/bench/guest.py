@@ -20,7 +20,7 @@ from tmem_host.bench.driver import Measured
 from tmem_host.bench.errors import BenchError
 from tmem_host.bench.guest_fields import GUEST_FIELDS, WAITED
 from tmem_host.bench.machine import check_room, machine, project_version, revision
-from tmem_host.bench.processors import Processors, keep_apart
+from tmem_host.bench.processors import Processors, choose, keep_apart
 from tmem_host.bench.run import FORMAT, describe_field, plain
 from tmem_host.experiment import system
 from tmem_host.experiment.lock import only_one
@@ -64,6 +64,7 @@ def run_guest(
 ) -> dict[str, Any]:
     """Measures; the document, ready for JSON. BenchError, ExperimentError, or an error of
     provisioning, in one sentence. Whatever happens, nothing is left of guest and service."""
+    processors = choose(settings.vcpus)
     on = machine(_SHM)
     arena_bytes = settings.cold_bytes + settings.pages * 16 * 4096 + _EXTRA_BYTES
     check_room(_SHM, arena_bytes, arena_bytes + (settings.memory_mib << 20) + _EXTRA_BYTES)
@@ -75,7 +76,7 @@ def run_guest(
         with PrivateService(state, arena_bytes=arena_bytes) as service:
             tell("writing the disk")
             spec = _spec(settings, built, _make_disk(state, settings.cold_bytes))
-            measured, processors = _measure(settings, service, spec, echo, tell)
+            measured = _measure(settings, service, spec, echo, tell, processors=processors)
     return {
         "benchmark": "guest",
         "format": FORMAT,
@@ -133,7 +134,9 @@ def _measure(
     spec: VmSpec,
     echo: Path,
     tell: Callable[[str], None],
-) -> tuple[Measured, Processors]:
+    *,
+    processors: Processors,
+) -> Measured:
     with service.vms() as vms:
         tell("booting the guest")
         vms.create(spec)
@@ -142,7 +145,7 @@ def _measure(
             f"mkdir -p {_MOUNT_POINT}; mount -o noatime /dev/disk/by-serial/{_DISK} {_MOUNT_POINT}"
         )
         with _running(echo, guest.places.port_socket(_BARE_PORT)) as host_end:
-            on = keep_apart(settings.vcpus, guest.pid(), [service.pid, host_end])
+            keep_apart(processors, guest.pid(), [service.pid, host_end])
             tell("measuring")
             began = _waited_ns([guest.pid(), service.pid]), time.monotonic_ns()
             output = guest.run(
@@ -156,7 +159,7 @@ def _measure(
     measured = driver.read(output)
     most_ns = max((ended[0][task] - began[0].get(task, 0) for task in ended[0]), default=0)
     measured.values[WAITED] = min(1.0, most_ns / (ended[1] - began[1]))
-    return measured, on
+    return measured
 
 
 @contextmanager

@@ -26,23 +26,26 @@ class Processors:
     others: tuple[int, ...]
 
 
-def keep_apart(vcpus: int, qemu: int, hosts: Sequence[int]) -> Processors:
-    """Keeps the virtual processors of a QEMU (its process id) away from its other threads and from
-    those of the processes `hosts`, from now on; BenchError where there are too few processors."""
+def choose(vcpus: int) -> Processors:
+    """The first processors are the guest's; BenchError where none is left then."""
     there = sorted(os.sched_getaffinity(0))
     if len(there) <= vcpus:
         raise BenchError(
             f"{len(there)} processors are too few for a guest with {vcpus}: one more has to be"
             " there for QEMU and the service"
         )
-    processors = Processors(vcpus=tuple(there[:vcpus]), others=tuple(there[vcpus:]))
+    return Processors(vcpus=tuple(there[:vcpus]), others=tuple(there[vcpus:]))
+
+
+def keep_apart(processors: Processors, qemu: int, hosts: Sequence[int]) -> None:
+    """Keeps the virtual processors of a QEMU (its process id) away from its other threads and from
+    those of the processes `hosts`, from now on; BenchError if they cannot be told."""
     guest = [task for task in _tasks(qemu) if _name(qemu, task).startswith(_VCPU)]
-    if len(guest) != vcpus:
+    if len(guest) != len(processors.vcpus):
         raise BenchError(f"QEMU has {len(guest)} threads with the name of a virtual processor")
     for pid in (qemu, *hosts):
         for task in _tasks(pid):
             os.sched_setaffinity(task, processors.vcpus if task in guest else processors.others)
-    return processors
 
 
 def _tasks(pid: int) -> list[int]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest that runs: what is done inside it."""
 
-from collections.abc import Sequence
 from typing import BinaryIO
 
 from tmem_host.provision.agent import Agent, ExecResult
@@ -74,11 +73,6 @@ class RunningGuest:
         for address in self.info().networks.values():
             return address.partition("/")[0]
         raise VmError(f"the VM {self.name} is on no network")
-
-
-def addresses(guests: Sequence[RunningGuest]) -> list[str]:
-    """Those of guests that are on one network."""
-    return [guest.address() for guest in guests]
 
 
 def _ending(result: ExecResult, limit_s: float) -> str:
