@@ -18,6 +18,8 @@ from tmem_host.service.control import CONNECTIONS_MAX, ControlSocket, listen
 from tmem_host.service.dispatch import Dispatcher, method
 from tmem_host.service.journal import SUBSCRIBER_EVENTS, Journal
 
+STOP_SECONDS = 60.0
+
 
 class Target:
     @method("echo")
@@ -156,6 +158,33 @@ def test_many_calls_may_be_sent_at_once(running: Running) -> None:
         raw.sendall(requests)
         assert raw.recv(10) != b""
         assert connection.call("flag", on=True) is False
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_whatever_a_connection_does_it_ends_with_the_socket(tmp_path: Path, steps: int) -> None:
+    """Stopped so many steps of the event loop after a call was begun, in the midst of its answer."""
+    request = Request(1, "echo", {"text": "a"}).pack()
+
+    async def stop_then() -> None:
+        begun = asyncio.Event()
+
+        async def call(name: str, arguments: dict[str, Any]) -> Any:
+            begun.set()
+            return Dispatcher(Target()).call(name, arguments)
+
+        control = ControlSocket(tmp_path / "control.sock", None, call, Journal())
+        await control.start()
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "control.sock")
+        writer.write(request)
+        await begun.wait()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(STOP_SECONDS):
+            await control.stop()
+        await reader.read()
+        writer.close()
+
+    asyncio.run(stop_then())
 
 
 def test_the_socket_is_for_owner_and_group(running: Running) -> None:

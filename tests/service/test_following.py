@@ -41,8 +41,8 @@ def follow(live: Live) -> Iterator[Follow]:
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
+        with process:
+            process.kill()
 
 
 def read_until(stream: IO[str] | None, wanted: str) -> str:

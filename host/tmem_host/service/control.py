@@ -81,7 +81,8 @@ class ControlSocket:
     ) -> None:
         """Says so in answer to the first call, and no more."""
         self._journal.add("refused-tool", why)
-        data = await asyncio.wait_for(reader.read(65536), SEND_SECONDS)
+        async with asyncio.timeout(SEND_SECONDS):
+            data = await reader.read(65536)
         for message in Decoder().feed(data):
             if isinstance(message, Request):
                 await self._send(
@@ -119,7 +120,9 @@ class ControlSocket:
 
     async def _send(self, writer: asyncio.StreamWriter, message: Response | Notification) -> None:
         writer.write(message.pack())
-        await asyncio.wait_for(writer.drain(), SEND_SECONDS)
+        # not wait_for, which forgets that it was cancelled when this is done at the same moment
+        async with asyncio.timeout(SEND_SECONDS):
+            await writer.drain()
 
 
 def listen(path: Path, mode: int, group: str | None = None) -> socket.socket:

@@ -55,7 +55,8 @@ static void used(int pool)
 
 static struct slot *slot_of(int pool, const struct tmem_oid *oid, uint64_t index)
 {
-	u32 hash = jhash(oid, sizeof(*oid), pool) + (u32)index;
+	/* neighbours apart: a long run of swapped pages would keep all of a file out */
+	u32 hash = jhash(oid, sizeof(*oid), jhash_2words(pool, (u32)index, 0));
 
 	return &slots[hash % SLOTS];
 }
