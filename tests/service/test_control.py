@@ -162,7 +162,7 @@ def test_many_calls_may_be_sent_at_once(running: Running) -> None:
 
 @pytest.mark.parametrize("steps", range(12))
 def test_whatever_a_connection_does_it_ends_with_the_socket(tmp_path: Path, steps: int) -> None:
-    """Stopped so many steps of the event loop after a call was begun, in the midst of its answer."""
+    """Stopped so many steps of the event loop after a call was begun, in the midst of it."""
     request = Request(1, "echo", {"text": "a"}).pack()
 
     async def stop_then() -> None:

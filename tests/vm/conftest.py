@@ -20,7 +20,7 @@ import pytest
 
 from tests.provision.vm.recorder import Recorder
 from tests.provision.vm.skips import needs_libvirt, needs_qemu
-from tests.vm.flavour import DEBUG, memory_mib
+from tests.vm.flavour import DEBUG, KERNEL_ARGUMENTS, memory_mib
 from tests.vm.guest import Guest
 from tmem_host.provision import image as images
 from tmem_host.provision import kernel as kernels
@@ -112,6 +112,7 @@ def make_vm(
         names = (
             [name or "vm"] if count == 1 else [f"{name or 'vm'}{n}" for n in range(1, count + 1)]
         )
+        spec.setdefault("kernel_arguments", KERNEL_ARGUMENTS)
         spec["memory_mib"] = memory_mib(spec.get("memory_mib", VmSpec.memory_mib))
         for each in names:
             vms.create(VmSpec(name=each, **(guest_defaults | spec)), wait=False)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.conftest import stopped as _stopped
 from tests.service.live import Live
-from tests.vm.flavour import DEBUG
+from tests.vm.flavour import DEBUG, KERNEL_ARGUMENTS
 from tests.vm.flavour import memory_mib as of_flavour
 from tmem_host.provision.agent import Agent
 from tmem_host.provision.image import Image
@@ -58,7 +58,8 @@ def create(service: Live, guest: str, *options: str, memory_mib: int = VmSpec.me
     """Makes a guest by `tmem vm create`, and waits until its kernel has a session."""
     if DEBUG:
         options = ("--debug", *options)
-    options = ("--memory", f"{of_flavour(memory_mib)}MiB", *options)
+    memory = ("--memory", f"{of_flavour(memory_mib)}MiB")
+    options = (*memory, "--append", KERNEL_ARGUMENTS, *options)
     service.tmem("vm", "create", guest, "--limit", "300", *options, socket=False)
     if "--no-tmem" not in options:
         Live.wait_for(lambda: service.call("client.info", client=guest)["state"] == "active")
