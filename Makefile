@@ -36,7 +36,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-fast test-debug lint test-c test-fuzz test-python model kernel demo bench format clean
+.PHONY: setup debian-packages test test-guests test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -69,15 +69,28 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 
 # ---- checks --------------------------------------------------------------------------------
 
-test: setup kernel lint test-c test-fuzz model test-python
+# Guests have one processor each, and often wait for clocks: meanwhile the rest is checked.
+test: setup lint
+	@$(BIN)/python scripts/side_by_side.py \
+		'$(MAKE) --no-print-directory test-guests' \
+		'$(MAKE) --no-print-directory test-c test-fuzz model test-host'
 
-# Without what boots guests or builds what they are made of, the tests that say that they are slow,
-# and with one variant of the C tests; at most eight minutes on two processors.
+# What boots guests or builds what they are made of.
 GUEST_TESTS := tests/vm tests/kmod tests/provision/image tests/provision/kernel
+test-guests: kernel
+	$(call heading,Python tests of guests)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(GUEST_TESTS)
+
+test-host: setup
+	$(call heading,Python tests)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(GUEST_TESTS:%=--ignore=%)
+
+# Without guests, the tests that say that they are slow, and with one variant of the C tests; at most
+# eight minutes on two processors.
 test-fast: FUZZ_RUNS := 1000
 test-fast: VARIANTS := asan
-test-fast: PYTEST_ARGS += -m "not slow" $(GUEST_TESTS:%=--ignore=%)
-test-fast: setup lint test-c test-fuzz test-python
+test-fast: PYTEST_ARGS += -m "not slow"
+test-fast: setup lint test-c test-fuzz test-host
 
 # In smaller sizes (tests/vm/flavour.py); no part of `test`, as the kernel takes as long to build as
 # two others.
@@ -111,10 +124,6 @@ test-fuzz:
 model:
 	$(call heading,models)
 	@$(BIN)/python tests/model/run
-
-test-python:
-	$(call heading,Python tests)
-	@$(BIN)/pytest $(PYTEST_ARGS)
 
 # With the cures, and without them, to show what they cure.
 kernel: setup
