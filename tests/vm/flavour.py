@@ -23,7 +23,7 @@ KERNEL_ARGUMENTS = "rcupdate.rcu_cpu_stall_timeout=120"
 
 # Every report of the kernel's checks that is no WARNING or BUG comes with a trace.
 _COMPLAINT = re.compile(
-    r"WARNING|\bBUG\b|Oops|Call Trace|stall|lockup|I/O error|blocked for more|memory corruption"
+    r"WARNING|\bBUG\b|Oops|Call Trace|rcu: INFO|lockup|I/O error|blocked for more|memory corruption"
 )
 
 Size = TypeVar("Size")
