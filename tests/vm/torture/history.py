@@ -67,12 +67,23 @@ class History(Generic[State]):
 
 @dataclass
 class File:
-    """One file from its making on, whatever its name. `size` is in blocks, after all changes."""
+    """One file from its making on, whatever its name. `size` is in blocks, after all changes.
+
+    `cloned` says that it shares places on the disk with another, or did.
+    """
 
     number: int
     blocks: list[History[int]]
     size: int = 0
     undurable: list[Change] = field(default_factory=list)
+    cloned: bool = False
+
+    def written_directly(self, node: int, since: int) -> bool:
+        """Whether a direct write of that node to any of it had not ended at that time."""
+        changes = (change for block in self.blocks for change, _ in block.entries)
+        return any(
+            change.direct and change.node == node and not change.over(since) for change in changes
+        )
 
     def measure(self) -> None:
         """Finds the size anew."""

@@ -31,6 +31,7 @@ class Ledger:
         self.reads = 0
         self.deaths = 0
         self.mixtures = 0  # blocks read while they were written, part old, part new
+        self.uncopied = 0  # blocks of clones that direct reads found as zeros beside direct writes
         self.changes: dict[int, Change] = {}
         self._files = 0
         self._dying: set[int] = set()
@@ -100,6 +101,7 @@ class Ledger:
             for block, other in zip(blocks[: like.size], like.blocks, strict=False):
                 block.entries.append((change, other.last()))
             file.size = like.size
+            file.cloned = like.cloned = True
         self.binds(change, name, file)
         return file
 
@@ -196,12 +198,13 @@ class Ledger:
         """What it returned, None if there was no such file; what of that must not be."""
         now = self.tick()
         self.reads += 1
-        bad, mixtures = judge(read, found, self.changes, now)
-        self.mixtures += mixtures
-        self.violations += bad
-        if not bad:
+        verdict = judge(read, found, self.changes, now)
+        self.mixtures += verdict.mixtures
+        self.uncopied += verdict.uncopied
+        self.violations += verdict.bad
+        if not verdict.bad:
             self._learn(read, found)
-        return bad
+        return verdict.bad
 
     def _learn(self, read: Read, found: Sequence[Found] | None) -> None:
         """What has been read elsewhere was written back before."""

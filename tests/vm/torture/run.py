@@ -122,7 +122,8 @@ class Run:
         direct = sum(violation.direct_only for violation in ledger.violations)
         return (
             f"{self._label}: {sum(done.values())} operations ({operations});"
-            f" {ledger.mixtures} blocks read half written;"
+            f" {ledger.mixtures} blocks read half written,"
+            f" {ledger.uncopied} of clones before they were copied;"
             f" {len(ledger.violations)} reads wrong, {direct} of them behind a direct write;"
             f" {self.other_hits()} pages got that another node had put"
         )

@@ -40,10 +40,15 @@ def file_of(ledger: Ledger, path: str = "a") -> File:
 
 
 def read(
-    ledger: Ledger, *found: Found, node: int = 1, path: str = "a", first: int = 0
+    ledger: Ledger,
+    *found: Found,
+    node: int = 1,
+    path: str = "a",
+    first: int = 0,
+    how: str = "buffered",
 ) -> list[str]:
     """What is wrong with a read that was sent now and returned `found`."""
-    sent = ledger.begin_read(ledger.names[path], node, first, len(found), "buffered")
+    sent = ledger.begin_read(ledger.names[path], node, first, len(found), how)
     return [str(violation) for violation in ledger.end_read(sent, found)]
 
 
@@ -93,6 +98,45 @@ def test_what_ended_after_the_read_was_sent_may_be_missed(ledger: Ledger) -> Non
     assert ledger.end_read(sent, [old]) == []
     sent = ledger.begin_read(ledger.names["a"], 1, 0, 1, "buffered")
     assert ledger.end_read(sent, [new]) == []
+
+
+def clone(ledger: Ledger) -> None:
+    """From a to b."""
+    names = [ledger.names["a"], ledger.names["b"]]
+    change = ledger.begin(0, "reflink", names, None)
+    ledger.makes(change, names[1], like=file_of(ledger))
+    ledger.end(change, names, True)
+
+
+@pytest.mark.parametrize("path", ["a", "b"])
+def test_a_direct_read_beside_a_direct_write_may_find_a_clone_uncopied(
+    ledger: Ledger, path: str
+) -> None:
+    """Also of blocks beside those that are written. Nothing else excuses zeros."""
+    kept = write(ledger, durable=True)
+    clone(ledger)
+    assert read(ledger, ZEROS, node=0, path=path, how="direct") != []
+    change = begin(ledger, path=path, direct=True)
+    ledger.leaves(change, file_of(ledger, path), range(1, 2), change.version)
+    assert read(ledger, ZEROS, ZEROS, node=0, path=path, how="direct") == []
+    assert ledger.uncopied == 2
+    assert read(ledger, kept, change.version, node=0, path=path, how="direct") == []
+    assert read(ledger, GARBAGE, node=0, path=path, how="direct") != []
+    assert read(ledger, ZEROS, node=0, path=path) != []
+    assert read(ledger, ZEROS, node=1, path=path, how="direct") != []
+    ledger.end(change, [ledger.names[path]], True)
+    assert read(ledger, ZEROS, node=0, path=path, how="direct") != []
+    assert ledger.uncopied == 2
+
+
+@pytest.mark.parametrize(("cloned", "direct"), [(False, True), (True, False)])
+def test_zeros_beside_other_writes_are_wrong(ledger: Ledger, cloned: bool, direct: bool) -> None:
+    write(ledger, durable=True)
+    if cloned:
+        clone(ledger)
+    change = begin(ledger, direct=direct)
+    ledger.leaves(change, file_of(ledger), range(1), change.version)
+    assert read(ledger, ZEROS, node=0, how="direct") != []
 
 
 @pytest.mark.parametrize("found", [[1, 2], [GARBAGE], [2, GARBAGE], ZEROS, ABSENT, 7])

@@ -2,9 +2,9 @@
 """Whether a read returned what it may (torture/ledger.py)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tests.vm.torture.history import Change, Name
+from tests.vm.torture.history import Change, File, Name
 from tmem_guest.workloads.blocks import ABSENT, BLOCK_BYTES, ZEROS, Found
 
 
@@ -44,23 +44,36 @@ class Violation:
         )
 
 
+@dataclass
+class Verdict:
+    """What is wrong with a read; and of how many blocks it found what is right only by the way:
+    `mixtures` half written, `uncopied` where ocfs2 itself shows zeros for a moment."""
+
+    bad: list[Violation] = field(default_factory=list)
+    mixtures: int = 0
+    uncopied: int = 0
+
+
 def judge(
     read: Read, found: Sequence[Found] | None, changes: Mapping[int, Change], now: int
-) -> tuple[list[Violation], int]:
-    """What is wrong with what a read returned at that time, None if there was no such file; and how
-    many blocks it found half written, as they may be."""
+) -> Verdict:
+    """Of what a read returned at that time, None if there was no such file."""
+    verdict = Verdict()
     files = [file for _, file in read.name.files.window(read.began)]
     if found is None:
-        gone = _violation(read, 0, "no such file", [], now, direct_only=False)
-        return ([] if None in files else [gone]), 0
+        if None not in files:
+            gone = _violation(read, 0, "no such file", [], now, direct_only=False)
+            verdict.bad.append(gone)
+        return verdict
     there = [file for file in files if file is not None]
-    bad: list[Violation] = []
-    mixtures = 0
     for number, what in enumerate(found, read.first):
         histories = [file.blocks[number] for file in there]
         entries = [entry for history in histories for entry in history.window(read.began)]
         if _fits(what, {state for _, state in entries}):
-            mixtures += not isinstance(what, int)
+            verdict.mixtures += not isinstance(what, int)
+            continue
+        if _is_uncopied(read, what, there):
+            verdict.uncopied += 1
             continue
         lenient = {
             state
@@ -69,8 +82,8 @@ def judge(
         }
         direct_only = _fits(what, lenient)
         name = _name_of(what, changes)
-        bad.append(_violation(read, number, name, entries, now, direct_only=direct_only))
-    return bad, mixtures
+        verdict.bad.append(_violation(read, number, name, entries, now, direct_only=direct_only))
+    return verdict
 
 
 def _violation(
@@ -99,6 +112,16 @@ def _name_of(what: Found, changes: Mapping[int, Change]) -> str:
     if not isinstance(what, int):
         return "a mixture of " + ", ".join(_name_of(part, changes) for part in what)
     return str(changes.get(what, _plain(what)))
+
+
+def _is_uncopied(read: Read, what: Found, files: Sequence[File]) -> bool:
+    """Before ocfs2 writes to a clone, what is written and what is beside it gets places of its own
+    on the disk. A direct read by the same node may come there before the copies do."""
+    return (
+        what == ZEROS
+        and read.how == "direct"
+        and any(file.cloned and file.written_directly(read.node, read.began) for file in files)
+    )
 
 
 def _fits(what: Found, allowed: set[int]) -> bool:

@@ -57,7 +57,9 @@ class Make:
         }
         if ccache and shutil.which("ccache"):
             self._command.append("CC=ccache gcc")
-            self._environment.update(CCACHE_DIR=str(ccache), CCACHE_MAXSIZE="1G")
+            # By the dependencies that the compiler lists anyway: one more run of the preprocessor
+            # for each new object would make a first build a quarter slower.
+            self._environment.update(CCACHE_DIR=str(ccache), CCACHE_MAXSIZE="1G", CCACHE_DEPEND="1")
 
     def run(self, *arguments: str, on_object: Callable[[], None] | None = None) -> None:
         """Makes the targets among `arguments`; calls `on_object` for each object that is built.
