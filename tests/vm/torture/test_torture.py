@@ -49,41 +49,44 @@ CLUSTERS = {
         ),
     ),
     "without tmem": Cluster("control", 10),
+    "private pools": Cluster("uncured", 10),
 }
-
-
-def _run(kernels: Kernels, cluster: Cluster) -> None:
-    arm = ARMS[cluster.arm]
-
-    def do(site: Site) -> None:
-        torture(
-            site,
-            arm,
-            seed=SEED,
-            seconds=cluster.seconds,
-            mix=MIX,
-            happens=cluster.happens,
-            say=print,
-            label=cluster.arm,
-        )
-
-    until_told(arm, Plan(kernels=kernels), ATTEMPTS, print, do)
-
-
-def test_private_pools_on_a_kernel_without_cures(kernels: Kernels) -> None:
-    _run(kernels, Cluster("uncured", 10))
 
 
 @pytest.fixture(scope="module")
 def clusters(kernels: Kernels) -> Iterator[Mapping[str, "Future[None]"]]:
     """All of them at a time: what they do most is to wait for clocks."""
+
+    def run(cluster: Cluster) -> None:
+        arm = ARMS[cluster.arm]
+
+        def do(site: Site) -> None:
+            torture(
+                site,
+                arm,
+                seed=SEED,
+                seconds=cluster.seconds,
+                mix=MIX,
+                happens=cluster.happens,
+                say=print,
+                label=cluster.arm,
+            )
+
+        until_told(arm, Plan(kernels=kernels), ATTEMPTS, print, do)
+
     with ThreadPoolExecutor(len(CLUSTERS)) as pool:
-        yield {name: pool.submit(_run, kernels, cluster) for name, cluster in CLUSTERS.items()}
+        yield {name: pool.submit(run, cluster) for name, cluster in CLUSTERS.items()}
 
 
 def test_without_tmem(clusters: Mapping[str, "Future[None]"]) -> None:
     """What is asked of tmem is no more than what ocfs2 does by itself."""
     clusters["without tmem"].result()
+
+
+def test_private_pools_on_a_kernel_without_cures(
+    clusters: Mapping[str, "Future[None]"],
+) -> None:
+    clusters["private pools"].result()
 
 
 @pytest.mark.parametrize("which", ["fast failures", "slow failures"])
