@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands at the same time: what they say is not mixed up, and none fails unseen."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -53,10 +54,9 @@ def test_any_failure_is_told_and_no_other_is_ended() -> None:
 
 def test_an_interrupt_ends_all(tmp_path: Path) -> None:
     """As a terminal sends it: to all processes at once."""
-    started = tmp_path / "started"
-    with _start(f"touch {started}; exec sleep 1000", "exec sleep 1000") as process:
-        while not started.exists():
+    started = [tmp_path / "first", tmp_path / "second"]
+    with _start(*(f"touch {path}; exec sleep 1000" for path in started)) as process:
+        while not all(path.exists() for path in started):
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        subprocess.run(["pkill", "-INT", "-s", str(process.pid), "sleep"], check=True)
+        os.killpg(process.pid, signal.SIGINT)
         assert process.wait() == 1
