@@ -19,11 +19,15 @@ def side_by_side(commands: Sequence[str], out: IO[str]) -> bool:
     shown = threading.Lock()
     processes = [
         subprocess.Popen(
-            command, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            errors="replace", bufsize=1,
+            command,
+            shell=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
         for command in commands
-    ]  # fmt: skip
+    ]
 
     def show(text: str) -> None:
         with shown:
