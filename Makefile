@@ -36,7 +36,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-guests test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
+.PHONY: setup debian-packages test test-vm test-image test-torture test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -69,21 +69,31 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 
 # ---- checks --------------------------------------------------------------------------------
 
-# Guests have one processor each, and often wait for clocks: meanwhile the rest is checked.
+# Guests have one processor each, and often wait for clocks, so two halves run at the same time; they
+# take about as long as each other where the kernels have to be built first.
 test: setup lint
 	@$(BIN)/python scripts/side_by_side.py \
-		'$(MAKE) --no-print-directory test-guests' \
-		'$(MAKE) --no-print-directory test-c test-fuzz model test-host'
+		'$(MAKE) --no-print-directory test-vm' \
+		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-torture'
 
 # What boots guests or builds what they are made of.
-GUEST_TESTS := tests/vm tests/kmod tests/provision/image tests/provision/kernel
-test-guests: kernel
-	$(call heading,Python tests of guests)
-	@$(BIN)/pytest $(PYTEST_ARGS) $(GUEST_TESTS)
+TORTURE_TESTS := tests/vm/torture
+IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
+test-vm: kernel
+	$(call heading,guests)
+	@$(BIN)/pytest $(PYTEST_ARGS) tests/vm --ignore=$(TORTURE_TESTS)
+
+test-image: kernel
+	$(call heading,guests: image and kernel)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(IMAGE_TESTS)
+
+test-torture: kernel
+	$(call heading,guests: clusters)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(TORTURE_TESTS)
 
 test-host: setup
 	$(call heading,Python tests)
-	@$(BIN)/pytest $(PYTEST_ARGS) $(GUEST_TESTS:%=--ignore=%)
+	@$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/vm $(IMAGE_TESTS:%=--ignore=%)
 
 # Without guests, the tests that say that they are slow, and with one variant of the C tests; at most
 # eight minutes on two processors.

@@ -61,13 +61,14 @@ class MemoryPages:
 
     def _evict(self, owner: str | None = None) -> bool:
         """Evicts the oldest ephemeral page, of `owner` if given."""
-        for key, stored in self.stored.items():
-            evictable = not stored.persistent or self.fault == "evicts persistent"
-            if evictable and owner in (None, stored.owner):
-                self.counts[stored.owner]["evicted"] += 1
-                del self.stored[key]
-                return True
-        return False
+        key = self.stored.oldest_ephemeral(owner)
+        if self.fault == "evicts persistent":
+            of_owner = (k for k, stored in self.stored.items() if owner in (None, stored.owner))
+            key = next(of_owner, None)
+        if key is None:
+            return False
+        self.counts[self.stored.pop(key).owner]["evicted"] += 1
+        return True
 
     def _refusal(self, client: str, pool: Pool, key: HandleKey, cost: int) -> str | None:
         held = self.state.clients[client]
@@ -134,7 +135,7 @@ class MemoryPages:
         if not store.served:
             count["gets_unserved"] += 1
             return None
-        if not self.stored.of_pool(id(store)):
+        if not self.stored.pages_of_pool(id(store)):
             count["gets_empty"] += 1
             return None
         stored = self.stored.get(key)

@@ -158,7 +158,6 @@ class MemorySystem(MemoryPages):
 
     def pool_view(self, client: str, pool: int) -> PoolView:
         store = self._pool(client, pool)
-        pages = [self.stored[key] for key in self.stored.of_pool(id(store))]
         first = store.joins[-1][0] if self.fault == "keeps the owner" else store.owner
         return PoolView(
             persistent=store.persistent,
@@ -167,8 +166,8 @@ class MemorySystem(MemoryPages):
             members=len(store.joins),
             owner=first,
             served=store.served,
-            pages=len(pages),
-            bytes=sum(stored.cost for stored in pages),
+            pages=self.stored.pages_of_pool(id(store)),
+            bytes=self.stored.bytes_of_pool(id(store)),
         )
 
     def host_view(self) -> HostView:

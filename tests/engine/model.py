@@ -94,7 +94,7 @@ class Pool:
         return found
 
     def count(self) -> int:
-        return sum(len(held) for held in self.pages.values())
+        return sum(map(len, self.pages.values()))
 
     def handles(self) -> Iterator[tuple[Oid, int]]:
         for oid, held in list(self.pages.items()):

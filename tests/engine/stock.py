@@ -29,7 +29,12 @@ class Stock(MutableMapping[HandleKey, Stored]):
 
     def __init__(self) -> None:
         self._entries: collections.OrderedDict[HandleKey, Stored] = collections.OrderedDict()
+        # what is ephemeral, oldest first too: of each owner, and of all
+        self._ephemeral: dict[str | None, collections.OrderedDict[HandleKey, None]] = (
+            collections.defaultdict(collections.OrderedDict)
+        )
         self._of_pool: dict[int, dict[HandleKey, None]] = {}
+        self._bytes_of_pool: collections.Counter[int] = collections.Counter()
         self._of_object: collections.Counter[tuple[int, Oid]] = collections.Counter()
         self._of_contents: collections.Counter[bytes] = collections.Counter()
         # by owner and whether they are persistent
@@ -47,17 +52,24 @@ class Stock(MutableMapping[HandleKey, Stored]):
             del self[key]
         self._entries[key] = stored
         self._of_pool.setdefault(key[0], {})[key] = None
+        if not stored.persistent:
+            for owner in (stored.owner, None):
+                self._ephemeral[owner][key] = None
         self._add(key, stored, 1)
 
     def __delitem__(self, key: HandleKey) -> None:
         stored = self._entries.pop(key)
         del self._of_pool[key[0]][key]
+        if not stored.persistent:
+            for owner in (stored.owner, None):
+                del self._ephemeral[owner][key]
         self._add(key, stored, -1)
 
     def _add(self, key: HandleKey, stored: Stored, number: int) -> None:
         kind = (stored.owner, stored.persistent)
         self._bytes[kind] += number * stored.cost
         self._pages[kind] += number
+        self._bytes_of_pool[key[0]] += number * stored.cost
         self.used_bytes += number * stored.cost
         for counter, name in ((self._of_object, key[:2]), (self._of_contents, stored.page)):
             counter[name] += number  # type: ignore[index]
@@ -78,10 +90,25 @@ class Stock(MutableMapping[HandleKey, Stored]):
     def use(self, key: HandleKey) -> None:
         """Makes it the newest."""
         self._entries.move_to_end(key)
+        if not self._entries[key].persistent:
+            for owner in (self._entries[key].owner, None):
+                self._ephemeral[owner].move_to_end(key)
+
+    def oldest_ephemeral(self, owner: str | None = None) -> HandleKey | None:
+        """Of what `owner` pays for, or of all; None if there is none."""
+        return next(iter(self._ephemeral[owner]), None)
 
     def of_pool(self, pool: int) -> list[HandleKey]:
         """The handles of a pool."""
         return list(self._of_pool.get(pool, ()))
+
+    def pages_of_pool(self, pool: int) -> int:
+        """How many these are."""
+        return len(self._of_pool.get(pool, ()))
+
+    def bytes_of_pool(self, pool: int) -> int:
+        """What they cost."""
+        return self._bytes_of_pool[pool]
 
     def has(self, page: bytes) -> bool:
         """Whether some handle has these contents."""

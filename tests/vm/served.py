@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.conftest import stopped as _stopped
 from tests.service.live import Live
-from tests.vm.flavour import DEBUG, KERNEL_ARGUMENTS
+from tests.vm.flavour import DEBUG, KERNEL_ARGUMENTS, sized
 from tests.vm.flavour import memory_mib as of_flavour
 from tmem_host.provision.agent import Agent
 from tmem_host.provision.image import Image
@@ -26,7 +26,7 @@ from tmem_host.provision.vm.spec import VmSpec
 
 stopped = _stopped
 EMBEDDED = "[libvirt]\nuri = 'qemu:///embed'\n"
-_LIMIT_S = 300.0
+_LIMIT_S = sized(300.0, 1500.0)
 
 
 @pytest.fixture

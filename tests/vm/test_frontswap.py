@@ -9,14 +9,19 @@ import pytest
 
 from tests.service.live import Live
 from tests.vm import served
-from tests.vm.flavour import assert_kernel_is_well
+from tests.vm.flavour import assert_kernel_is_well, sized
 from tests.vm.served import EMBEDDED, create, disk_counters, in_guest, start
 
 host = served.host
 stopped = served.stopped
 
 MEMORY_MIB = 112
-TWICE = 2 * MEMORY_MIB << 20
+# What a workload uses beyond a guest's memory: as much again, a little, and a lot.
+AGAIN_MIB = sized(MEMORY_MIB, 32)
+MORE_MIB = sized(40, 16)
+MUCH_MIB = sized(288, 64)
+# Of the last, what is not in memory, whatever else has been swapped out.
+HELD_MIB = sized(256, 48)
 _SWAP = "/dev/disk/by-serial/swap"
 
 
@@ -46,10 +51,10 @@ def _held() -> int:
 
 def test_no_write_reaches_the_disk_while_there_is_room(swapping: Live) -> None:
     before = _written()
-    _verify(TWICE)
+    _verify(MEMORY_MIB + AGAIN_MIB << 20)
     assert _written() == before, in_guest("tmem-guest kernel counters")
     counters = json.loads(in_guest("tmem-guest kernel counters --json"))
-    assert counters["transport"]["stores"] > (TWICE - (MEMORY_MIB << 20)) // 4096
+    assert counters["transport"]["stores"] > AGAIN_MIB << 20 >> 12
     assert counters["transport"]["loads"] > 0
     # the process is gone, and with it what the host had of it
     Live.wait_for(lambda: swapping.call("client.info", client="web")["persistent_pages"] == _held())
@@ -74,7 +79,7 @@ def test_what_the_host_refuses_goes_to_the_disk(
 ) -> None:
     before = _written()
     refuse(swapping)
-    _verify(MEMORY_MIB + 40 << 20)
+    _verify(MEMORY_MIB + MORE_MIB << 20)
     assert _written() > before
     in_guest(f"swapoff {_SWAP}")
     assert _held() == 0
@@ -112,14 +117,14 @@ def test_swapoff_brings_everything_home(swapping: Live) -> None:
 
 
 def test_a_process_with_much_in_frontswap_ends(swapping: Live) -> None:
-    size = MEMORY_MIB + 288 << 20
+    size = MEMORY_MIB + MUCH_MIB << 20
     before = _written()
     in_guest(
         f"tmem-guest workload hold /run/said --size {size} --seed 3 </dev/null >/dev/null 2>&1 &"
         " echo $! > /run/holder; until [ -s /run/said ]; do sleep 0.2; done"
     )
     held = _held()
-    assert held >= 256 << 20 >> 12
+    assert held >= HELD_MIB << 20 >> 12
     assert _written() == before, in_guest("tmem-guest kernel counters")
     in_guest("kill -9 $(cat /run/holder)")
     Live.wait_for(lambda: _held() < held // 16)
