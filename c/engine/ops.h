@@ -5,6 +5,9 @@
 
 #include "pages.h"
 
+/* What a processor fetches at once. */
+enum { TMEM_CACHE_LINE_BYTES = 64 };
+
 /* One data call: which pool of which client, as looked up without a lock. */
 struct tmem_call {
 	struct tmem_engine *engine;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Policies: which ephemeral page goes when room is needed, and which put is worth taking. Each is
- * a table of functions; the mechanism (reclaim.c, ops.c) knows nothing of how they decide.
+ * a table of functions; the mechanism (reclaim.c, put.c) knows nothing of how they decide.
  */
 #ifndef TMEM_POLICY_H
 #define TMEM_POLICY_H
