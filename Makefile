@@ -36,7 +36,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-vm test-image test-torture test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
+.PHONY: setup debian-packages test test-vm test-image test-clusters test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -74,22 +74,22 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 test: setup lint
 	@$(BIN)/python scripts/side_by_side.py \
 		'$(MAKE) --no-print-directory test-vm' \
-		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-torture'
+		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-clusters'
 
 # What boots guests or builds what they are made of.
-TORTURE_TESTS := tests/vm/torture
+CLUSTER_TESTS := tests/vm/torture tests/vm/test_experiment.py
 IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
 test-vm: kernel
 	$(call heading,guests)
-	@$(BIN)/pytest $(PYTEST_ARGS) tests/vm --ignore=$(TORTURE_TESTS)
+	@$(BIN)/pytest $(PYTEST_ARGS) tests/vm $(CLUSTER_TESTS:%=--ignore=%)
 
 test-image: kernel
 	$(call heading,guests: image and kernel)
 	@$(BIN)/pytest $(PYTEST_ARGS) $(IMAGE_TESTS)
 
-test-torture: kernel
-	$(call heading,guests: clusters)
-	@$(BIN)/pytest $(PYTEST_ARGS) $(TORTURE_TESTS)
+test-clusters: kernel
+	$(call heading,guests: clusters and experiments)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(CLUSTER_TESTS)
 
 test-host: setup
 	$(call heading,Python tests)

@@ -82,7 +82,7 @@ def connected(
             yield connection
         return
     _write_embed_root(places)
-    _hold_root(places.lock, patience_s)
+    _hold_root(places, patience_s)
     with _opened(f"{EMBED}?root={quote(str(places.embed))}") as connection:
         yield connection
 
@@ -129,8 +129,9 @@ def _write_embed_root(places: Places) -> None:
         raise VmError(f"cannot prepare {places.embed}: {error.strerror}") from error
 
 
-def _hold_root(path: Path, patience_s: float) -> None:
+def _hold_root(places: Places, patience_s: float) -> None:
     """Takes the lock for the rest of this process's life; once more is as good as once."""
+    path = places.lock
     with _once:
         if path in _held:
             return
@@ -144,6 +145,18 @@ def _hold_root(path: Path, patience_s: float) -> None:
         lock.write(str(os.getpid()))
         lock.flush()
         _held[path] = lock
+        _remove_half_written(places)
+
+
+def _remove_half_written(places: Places) -> None:
+    """libvirt writes what it knows of a domain beside the file that it then replaces, and forgets
+    that one if it is killed in between."""
+    for folder in ("etc/qemu", "run/qemu"):
+        for path in (places.embed / folder).glob("*.new"):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise VmError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def _wait_for(lock: TextIO, path: Path, patience_s: float) -> None:
