@@ -104,7 +104,7 @@ test-fast: setup lint test-c test-fuzz test-host
 
 # In smaller sizes (tests/vm/flavour.py); no part of `test`, as the kernel takes as long to build as
 # two others.
-DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap
+DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap cleancache
 DEBUG_TIMEOUT_S := 1800
 test-debug: setup
 	$(call heading,guests with the debug kernel)
