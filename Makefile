@@ -77,7 +77,7 @@ test: setup lint
 		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-clusters'
 
 # What boots guests or builds what they are made of.
-CLUSTER_TESTS := tests/vm/torture tests/vm/test_experiment.py
+CLUSTER_TESTS := tests/vm/torture tests/vm/test_experiment.py tests/vm/test_ocfs2.py
 IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
 test-vm: kernel
 	$(call heading,guests)
