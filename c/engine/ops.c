@@ -5,25 +5,6 @@
 #include "lists.h"
 #include "slots.h"
 
-int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id, struct tmem_call *ret)
-{
-	uint32_t slot = untrusted_pool_id & (TMEM_POOLS_PER_CLIENT_MAX - 1);
-	struct tmem_member *chunk = atomic_load_explicit(&client->chunks[slot / TMEM_MEMBER_CHUNK],
-							 memory_order_acquire);
-
-	if (chunk == NULL)
-		return TMEM_ENODEV;
-	ret->engine = client->engine;
-	ret->client = client;
-	ret->member = &chunk[slot % TMEM_MEMBER_CHUNK];
-	ret->id = untrusted_pool_id;
-	if (atomic_load(&ret->member->id) != (int64_t)untrusted_pool_id)
-		return TMEM_ENODEV;
-	ret->pool = atomic_load(&ret->member->pool);
-	ret->serial = atomic_load(&ret->member->serial);
-	return 0;
-}
-
 void tmem_page_remove(struct tmem_engine *engine, const struct tmem_handle *handle, tmem_ref ref)
 {
 	struct tmem_record *record = tmem_ref_record(engine, ref);

@@ -18,8 +18,26 @@ struct tmem_call {
 	uint32_t id;
 };
 
-/* Looks the pool up. 0 or -ENODEV. */
-int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id, struct tmem_call *ret);
+/* Looks the pool up. 0 or -ENODEV. Inline, since each put and get begins with it. */
+static inline int tmem_call_begin(struct tmem_client *client, uint32_t untrusted_pool_id,
+				  struct tmem_call *ret)
+{
+	uint32_t slot = untrusted_pool_id & (TMEM_POOLS_PER_CLIENT_MAX - 1);
+	struct tmem_member *chunk = atomic_load_explicit(&client->chunks[slot / TMEM_MEMBER_CHUNK],
+							 memory_order_acquire);
+
+	if (chunk == NULL)
+		return TMEM_ENODEV;
+	ret->engine = client->engine;
+	ret->client = client;
+	ret->member = &chunk[slot % TMEM_MEMBER_CHUNK];
+	ret->id = untrusted_pool_id;
+	if (atomic_load(&ret->member->id) != (int64_t)untrusted_pool_id)
+		return TMEM_ENODEV;
+	ret->pool = atomic_load(&ret->member->pool);
+	ret->serial = atomic_load(&ret->member->serial);
+	return 0;
+}
 
 /* Whether the call's pool is still its pool. Holds a shard lock (of the call's object). */
 static inline bool tmem_call_valid(const struct tmem_call *call)

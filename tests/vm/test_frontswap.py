@@ -16,8 +16,8 @@ host = served.host
 stopped = served.stopped
 
 MEMORY_MIB = 112
-# What a workload uses beyond a guest's memory: as much again, a little, and a lot, of which at least
-# HELD_MIB are then with the host. (Less with the debug kernel.)
+# What a workload uses beyond a guest's memory: as much again, a little, and a lot, of which at
+# least HELD_MIB are then with the host. (Less with the debug kernel.)
 AGAIN_MIB = sized(MEMORY_MIB, 32)
 MORE_MIB = sized(40, 16)
 MUCH_MIB = sized(288, 64)
