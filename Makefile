@@ -53,7 +53,7 @@ debian-packages:
 	@echo 'setup: .venv'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or newer is needed; name it with PYTHON=...")'
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check --no-compile --editable '.[test,dev]'
 	@touch $@
 
 $(EXTENSIONS) &: setup.py c/cflags $(HEADERS) $(SOURCES) $(BINDINGS) | .venv/.installed

@@ -54,16 +54,21 @@ static void account(struct totals *totals, const char *name, const struct crash_
 /*
  * The stepped code is the same in every variant, and with a sanitizer it has many times the
  * instructions. What sanitizers can add is a look at the recoveries of crashed arenas, for which a
- * few scenarios are enough; stepping through recovery itself is left to debug and release.
+ * few scenarios are enough. Recovery itself is stepped through in the build that is shipped.
  */
-#if defined(__SANITIZE_THREAD__)
+#if defined(TMEM_DEBUG)
 static const bool steps_recovery = false;
-static const char *const only = "replace-persistent";
-#elif defined(__SANITIZE_ADDRESS__)
-static const bool steps_recovery = false;
-static const char *const only;
 #else
 static const bool steps_recovery = true;
+#endif
+#if defined(__SANITIZE_THREAD__)
+static const bool only_recovered = true;
+static const char *const only = "replace-persistent";
+#elif defined(__SANITIZE_ADDRESS__)
+static const bool only_recovered = true;
+static const char *const only;
+#else
+static const bool only_recovered = false;
 static const char *const only;
 #endif
 
@@ -86,7 +91,7 @@ static bool chosen_by_default(const struct crash_scenario *scenario)
 {
 	if (only != NULL)
 		return strcmp(scenario->name, only) == 0;
-	return steps_recovery || scenario->then_recover;
+	return !only_recovered || scenario->then_recover;
 }
 
 static bool chosen(const struct crash_scenario *scenario, int count, char **names)

@@ -11,7 +11,7 @@ from tmem_host.provision.kernel import Kernel
 _SCRIPT = """\
 echo "release $(uname -r)"
 echo "config $(zcat /proc/config.gz | md5sum)"
-for module in ocfs2 ocfs2_stack_o2cb ocfs2_stack_user ocfs2_dlm dlm btrfs; do
+for module in ocfs2 ocfs2_stack_o2cb ocfs2_dlm btrfs; do
     modprobe $module && echo "loaded $module"
 done
 insmod /find_cures.ko
@@ -26,7 +26,7 @@ def test_boot(guest_kernel: Kernel, qemu: str, tmp_path: Path) -> None:
     assert f"release {guest_kernel.version}" in lines
     config = hashlib.md5(guest_kernel.config.read_bytes()).hexdigest()
     assert f"config {config}  -" in lines
-    for name in ("ocfs2", "ocfs2_stack_o2cb", "ocfs2_stack_user", "ocfs2_dlm", "dlm", "btrfs"):
+    for name in ("ocfs2", "ocfs2_stack_o2cb", "ocfs2_dlm", "btrfs"):
         assert f"loaded {name}" in lines
     (filesystems,) = (line for line in lines if "squashfs" in line and "tmpfs" in line)
     for name in ("ext4", "squashfs", "overlay", "tmpfs", "devtmpfs", "configfs", "ocfs2", "btrfs"):
