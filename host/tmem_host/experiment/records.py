@@ -28,18 +28,21 @@ STATUSES = ("complete", "interrupted", "failed")
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """Where the experiment ran. `accelerator` is "KVM", or "TCG" where guests are emulated."""
+    """Where the experiment ran. `accelerator` is "KVM", or "TCG" where guests are emulated;
+    `storage` is the file system that the guests' disks are on, and what that is on."""
 
     cpu: str
     processors: int
     memory_bytes: int
     kernel: str
     accelerator: str
+    storage: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """Of everything that was measured; `image` is the name that its contents give it."""
+    """Of everything that was measured; `image` is the name that its contents give it. `kvm_tmem`
+    names the commit, too, where it is run from a checkout."""
 
     kvm_tmem: str
     qemu: str

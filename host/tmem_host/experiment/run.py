@@ -144,7 +144,7 @@ class _Experiment:
             seed=self._settings.seed,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
-            host=system.host(self._built),
+            host=system.host(self._built, self._service.state),
             versions=system.versions(self._built),
             disks=Disks(
                 cache=DISK_CACHE.value,

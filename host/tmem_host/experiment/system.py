@@ -16,6 +16,7 @@ from tmem_host.provision import image as images
 from tmem_host.provision import kernel as kernels
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.paths import source_root
 from tmem_host.provision.progress import Progress
 from tmem_host.provision.vm.domain_xml import emulator
 from tmem_host.provision.vm.probe import probe
@@ -82,14 +83,15 @@ def build(progress: Progress) -> System:
     return System(kernel, image, verdict.accelerator)
 
 
-def host(system: System) -> Host:
-    """This host, for the record."""
+def host(system: System, state: Path) -> Host:
+    """This host, for the record; guests' disks are in the folder `state`."""
     return Host(
         cpu=_processor(),
         processors=len(os.sched_getaffinity(0)),
         memory_bytes=_meminfo("MemTotal"),
         kernel=platform.release(),
         accelerator=system.accelerator.name,
+        storage=_said("findmnt", "--noheadings", "--output=FSTYPE,SOURCE", "--target", str(state)),
     )
 
 
@@ -99,14 +101,30 @@ def versions(system: System) -> Versions:
     from tmem_host.provision.vm.bindings import libvirt  # noqa: PLC0415
 
     number = libvirt.getVersion()
-    qemu = subprocess.run([emulator(), "--version"], capture_output=True, text=True, check=False)
+    qemu = _said(emulator(), "--version").partition(" Copyright")[0]
     return Versions(
-        kvm_tmem=importlib.metadata.version("kvm-tmem"),
-        qemu=qemu.stdout.partition("\n")[0].removeprefix("QEMU emulator version "),
+        kvm_tmem=_own_version(),
+        qemu=qemu.removeprefix("QEMU emulator version "),
         libvirt=f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}",
         guest_kernel=system.kernel.version,
         image=system.image.hash,
     )
+
+
+def _own_version() -> str:
+    """Of this package; a checkout adds its commit, and whether it was changed since."""
+    version = importlib.metadata.version("kvm-tmem")
+    commit = _said("git", "-C", str(source_root()), "describe", "--always", "--dirty=-changed")
+    return f"{version}+{commit}" if commit else version
+
+
+def _said(*command: str) -> str:
+    """What it prints; nothing if it fails or is not there: a record is no reason to stop."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return " ".join(done.stdout.split()) if done.returncode == 0 else ""
 
 
 def mem_available_bytes() -> int:

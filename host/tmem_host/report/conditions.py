@@ -100,6 +100,7 @@ def _rows(header: Header) -> list[tuple[str, ...]]:
         ("accelerator", host.accelerator),
         ("host", f"{host.cpu}, {host.processors} processors, {mebibytes(host.memory_bytes)}"),
         ("host kernel", host.kernel),
+        *([("guests' disks are on", host.storage)] if host.storage else []),
         ("kvm-tmem", versions.kvm_tmem),
         ("QEMU", versions.qemu),
         ("libvirt", versions.libvirt),

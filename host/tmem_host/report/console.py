@@ -20,19 +20,19 @@ def print_report(
     tables: Sequence[Table],
     conditions: str,
 ) -> None:
-    """The answers, what warns of them, the tables, and a sentence on what they hold for."""
+    """The tables, a sentence on what they hold for, what warns of them; and the answers, which
+    come last since that is what a terminal shows."""
     tables = [table for table in tables if table.rows]
     if stream.isatty():
-        console = Console(file=stream, highlight=False)
-        _print_rich(console, answers, told, tables)
-        console.print(f"\n{conditions}", style="dim", markup=False)
+        _print_rich(Console(file=stream, highlight=False), answers, told, tables, conditions)
         return
-    main, *others = answers
-    lines = [main.sentence, *main.details, *(other.sentence for other in others)]
-    lines += [_noticed(notice) for notice in told]
+    lines = []
     for table in tables:
-        lines += ["", f"{table.title}. {table.about}", columns(table.heads, table.rows)]
-    print("\n".join([*lines, "", conditions]), file=stream)
+        lines += [f"{table.title}. {table.about}", columns(table.heads, table.rows), ""]
+    lines += [conditions, *map(_noticed, told), ""]
+    main, *others = answers
+    lines += [*(other.sentence for other in others), main.sentence, *main.details]
+    print("\n".join(lines), file=stream)
 
 
 def _noticed(notice: Notice) -> str:
@@ -40,21 +40,26 @@ def _noticed(notice: Notice) -> str:
 
 
 def _print_rich(
-    console: Console, answers: Sequence[Answer], told: Sequence[Notice], tables: Sequence[Table]
+    console: Console,
+    answers: Sequence[Answer],
+    told: Sequence[Notice],
+    tables: Sequence[Table],
+    conditions: str,
 ) -> None:
-    main, *others = answers
-    console.print(main.sentence, style="bold", markup=False)
-    for detail in main.details:
-        console.print(detail, markup=False)
-    for other in others:
-        console.print(other.sentence, style="bold", markup=False)
-    for notice in told:
-        console.print(_noticed(notice), style="yellow" if notice.warns else "dim", markup=False)
     for table in tables:
-        console.print()
         console.print(table.title, style="bold", markup=False)
         console.print(table.about, style="dim", markup=False)
         console.print(_rich(table))
+        console.print()
+    console.print(conditions, style="dim", markup=False)
+    for notice in told:
+        console.print(_noticed(notice), style="yellow" if notice.warns else "dim", markup=False)
+    console.print()
+    main, *others = answers
+    for answer in (*others, main):
+        console.print(answer.sentence, style="bold", markup=False)
+    for detail in main.details:
+        console.print(detail, markup=False)
 
 
 def _rich(table: Table) -> RichTable:
