@@ -160,8 +160,9 @@ static int lost(struct tmem_shim *shim, const struct tmem_shim_request *request)
 						request->index) == TMEM_SHIM_FAIL)
 		return TMEM_EUCLEAN;
 	tmem_platform_done_init(&never);
-	for (;;)
-		tmem_platform_done_wait(&never, TMEM_NEVER);
+	while (tmem_platform_done_wait(&never, TMEM_NEVER) != TMEM_WAIT_REFUSED)
+		;
+	return TMEM_EUCLEAN;
 }
 
 int tmem_frontswap_load_start(struct tmem_shim *shim, uint32_t type, uint64_t offset, void *page,
@@ -231,6 +232,7 @@ int tmem_frontswap_forget_area(struct tmem_shim *shim, uint32_t type, uint32_t t
 			return TMEM_DONE;
 		if (tmem_shim_now(shim) >= end_ns)
 			return TMEM_EBUSY;
-		tmem_platform_done_wait(&never, 10 * TMEM_NS_PER_MS);
+		if (tmem_platform_done_wait(&never, 10 * TMEM_NS_PER_MS) == TMEM_WAIT_REFUSED)
+			return TMEM_EBUSY;
 	}
 }

@@ -36,9 +36,14 @@ void tmem_platform_unlock(struct tmem_platform_lock *lock, unsigned long flags);
  * once the waiter can see it. */
 void tmem_platform_done_init(struct tmem_platform_done *done);
 void tmem_platform_done_signal(struct tmem_platform_done *done);
-/* Task. True when it was signalled, false after @timeout_ns (UINT64_MAX: none). Not ended by a
- * signal of the process: what waits here holds page locks. */
-bool tmem_platform_done_wait(struct tmem_platform_done *done, uint64_t timeout_ns);
+/*
+ * Task. Until it is signalled, or for @timeout_ns (UINT64_MAX: however long). Not ended by a signal
+ * of the process: what waits here holds page locks. Refused at once, and said in the log, where
+ * nobody may sleep: a caller is wrong then, and a machine that stands still would not show it.
+ */
+enum tmem_platform_wait { TMEM_WAIT_SIGNALLED, TMEM_WAIT_TIMED_OUT, TMEM_WAIT_REFUSED };
+enum tmem_platform_wait tmem_platform_done_wait(struct tmem_platform_done *done,
+						uint64_t timeout_ns);
 
 /* Atomic. A clock that never goes back and counts the time the machine sleeps (CLOCK_BOOTTIME,
  * ktime_get_boottime_ns). */

@@ -208,13 +208,18 @@ int tmem_shim_finished(struct tmem_shim *shim, struct tmem_shim_request *request
 int tmem_shim_wait(struct tmem_shim *shim, struct tmem_shim_request *request)
 {
 	uint64_t deadline_ns, now_ns, left_ns;
+	enum tmem_platform_wait wait = TMEM_WAIT_TIMED_OUT;
 	unsigned long flags;
 
 	for (;;) {
 		flags = tmem_shim_lock(shim);
 		now_ns = tmem_shim_now(shim);
-		if (request->state != TMEM_REQUEST_DONE && now_ns >= request->deadline_ns)
+		/* who may not wait has no time left */
+		if (request->state != TMEM_REQUEST_DONE &&
+		    (now_ns >= request->deadline_ns || wait == TMEM_WAIT_REFUSED))
 			tmem_shim_request_expire(shim, request);
+		if (request->state != TMEM_REQUEST_DONE && wait == TMEM_WAIT_REFUSED)
+			tmem_shim_request_finish(shim, request, TMEM_EAGAIN);
 		if (request->state == TMEM_REQUEST_DONE) {
 			int result = request->result;
 
@@ -225,7 +230,8 @@ int tmem_shim_wait(struct tmem_shim *shim, struct tmem_shim_request *request)
 		deadline_ns = request->deadline_ns;
 		tmem_shim_unlock(shim, flags);
 		left_ns = deadline_ns == TMEM_NEVER ? TMEM_NEVER : deadline_ns - now_ns;
-		if (tmem_platform_done_wait(&request->done, left_ns))
+		wait = tmem_platform_done_wait(&request->done, left_ns);
+		if (wait == TMEM_WAIT_SIGNALLED)
 			return request->result;
 	}
 }

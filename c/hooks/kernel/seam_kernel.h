@@ -4,7 +4,9 @@
 
 #include <linux/atomic.h>
 #include <linux/bitops.h>
+#include <linux/bug.h>
 #include <linux/errno.h>
+#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
@@ -68,6 +70,8 @@ static inline unsigned long tmem_seam_sleep(struct tmem_seam_lock *lock, unsigne
 {
 	DEFINE_WAIT(wait);
 
+	/* a bug of who calls: the machine would stand still */
+	WARN_ON_ONCE(irqs_disabled_flags(flags));
 	prepare_to_wait(&lock->sleepers, &wait, TASK_UNINTERRUPTIBLE);
 	spin_unlock_irqrestore(&lock->lock, flags);
 	schedule();
@@ -109,6 +113,7 @@ static inline void tmem_seam_leave(struct tmem_seam_readers *readers, int at)
 
 static inline void tmem_seam_readers_wait(struct tmem_seam_readers *readers)
 {
+	WARN_ON_ONCE(irqs_disabled());
 	synchronize_srcu_expedited(&readers->srcu);
 }
 

@@ -27,7 +27,7 @@ static struct virtio_console_control *free_message(struct tmem_port *port)
 			port->messages_free |= BIT(message - port->messages);
 		if (port->messages_free)
 			return &port->messages[__ffs(port->messages_free)];
-		if (virtqueue_is_broken(control_out(port)))
+		if (virtqueue_is_broken(control_out(port)) || !tmem_platform_may_wait())
 			break;
 		udelay(1);
 	}

@@ -209,6 +209,8 @@ void tmem_pump_make_room(void)
 	end_ns = now_ns + ROOM_MS * NSEC_PER_MSEC;
 	if (now_ns < READ_ONCE(transport->stalled_ns))
 		return;
+	if (!tmem_platform_may_wait())
+		return;
 	staged = tmem_shim_staged(transport->shim);
 	transport->counters.throttled++;
 	for (;;) {

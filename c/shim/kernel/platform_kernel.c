@@ -41,14 +41,18 @@ void tmem_platform_done_signal(struct tmem_platform_done *done)
 }
 
 /* Waits as for a disk (iowait): who looks for what holds a task up sees it. */
-bool tmem_platform_done_wait(struct tmem_platform_done *done, uint64_t timeout_ns)
+enum tmem_platform_wait tmem_platform_done_wait(struct tmem_platform_done *done,
+						uint64_t timeout_ns)
 {
+	if (!tmem_platform_may_wait())
+		return TMEM_WAIT_REFUSED;
 	tmem_platform_poll(done);
-	if (timeout_ns == UINT64_MAX) {
+	if (timeout_ns == UINT64_MAX)
 		wait_for_completion_io(&done->completion);
-		return true;
-	}
-	return wait_for_completion_io_timeout(&done->completion, nsecs_to_jiffies(timeout_ns) + 1);
+	else if (!wait_for_completion_io_timeout(&done->completion,
+						 nsecs_to_jiffies(timeout_ns) + 1))
+		return TMEM_WAIT_TIMED_OUT;
+	return TMEM_WAIT_SIGNALLED;
 }
 
 uint64_t tmem_platform_now_ns(void)

@@ -45,10 +45,19 @@ void tmem_platform_done_signal(struct tmem_platform_done *done)
 	syscall(SYS_futex, &done->signalled, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-bool tmem_platform_done_wait(struct tmem_platform_done *done, uint64_t timeout_ns)
+#ifdef TMEM_DEBUG
+_Thread_local bool tmem_platform_atomic;
+#endif
+
+enum tmem_platform_wait tmem_platform_done_wait(struct tmem_platform_done *done,
+						uint64_t timeout_ns)
 {
 	uint64_t end_ns = timeout_ns == UINT64_MAX ? UINT64_MAX : tmem_platform_now_ns();
 
+#ifdef TMEM_DEBUG
+	if (tmem_platform_atomic)
+		return TMEM_WAIT_REFUSED;
+#endif
 	if (timeout_ns != UINT64_MAX)
 		end_ns += timeout_ns;
 	while (__atomic_load_n(&done->signalled, __ATOMIC_ACQUIRE) == 0) {
@@ -58,14 +67,14 @@ bool tmem_platform_done_wait(struct tmem_platform_done *done, uint64_t timeout_n
 			uint64_t now_ns = tmem_platform_now_ns();
 
 			if (now_ns >= end_ns)
-				return false;
+				return TMEM_WAIT_TIMED_OUT;
 			left.tv_sec = (time_t)((end_ns - now_ns) / 1000000000);
 			left.tv_nsec = (long)((end_ns - now_ns) % 1000000000);
 			limit = &left;
 		}
 		syscall(SYS_futex, &done->signalled, FUTEX_WAIT_PRIVATE, 0, limit, NULL, 0);
 	}
-	return true;
+	return TMEM_WAIT_SIGNALLED;
 }
 
 uint64_t tmem_platform_now_ns(void)

@@ -17,4 +17,9 @@ struct tmem_platform_done {
 	uint32_t signalled;
 };
 
+#ifdef TMEM_DEBUG
+/* This thread is to do as if it were where the kernel lets nobody sleep: for tests alone. */
+extern _Thread_local bool tmem_platform_atomic;
+#endif
+
 #endif
