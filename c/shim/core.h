@@ -278,6 +278,16 @@ struct tmem_shim {
 };
 
 #define TMEM_COUNT(shim, name) ((shim)->counters.name++)
+/* Why a put fails, in case it is a store (tmem_frontswap_store). */
+#define TMEM_WHY(request, reason)                                                                  \
+	((request)->why = (uint32_t)offsetof(struct tmem_shim_counters, stores_##reason))
+/* Nothing was queued of a put; @request may be NULL. */
+#define TMEM_PUT_FAILS(shim, request, reason)                                                      \
+	do {                                                                                       \
+		TMEM_COUNT(shim, puts_##reason);                                                   \
+		if (request)                                                                       \
+			TMEM_WHY(request, reason);                                                 \
+	} while (0)
 
 #include "parts.h"
 

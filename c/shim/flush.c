@@ -136,6 +136,8 @@ bool tmem_shim_request_retry(struct tmem_shim *shim, struct tmem_shim_request *r
 		return false;
 	tmem_shim_request_detach(shim, request);
 	if (!pool || pool->state != TMEM_SHIM_POOL_READY) {
+		if (puts)
+			TMEM_PUT_FAILS(shim, request, no_pool);
 		tmem_shim_request_finish(shim, request,
 					 puts                     ? TMEM_EAGAIN
 					 : op == TMEM_OP_GET_PAGE ? TMEM_MISS

@@ -146,7 +146,8 @@ int tmem_frontswap_store(struct tmem_shim *shim, uint32_t type, uint64_t offset,
 
 	if (result == TMEM_SHIM_PENDING)
 		result = tmem_shim_wait(shim, &request);
-	count(shim, result == TMEM_DONE ? &shim->counters.stores : &shim->counters.stores_failed);
+	count(shim, result == TMEM_DONE ? &shim->counters.stores
+					: (uint64_t *)((uint8_t *)&shim->counters + request.why));
 	return result;
 }
 

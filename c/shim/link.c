@@ -73,8 +73,10 @@ static void fail_waiting_puts(struct tmem_shim *shim)
 		for (request = shim->room_first; request; request = request->next)
 			if (request->op == TMEM_OP_PUT_PAGE && !request->outcome)
 				break;
-		if (request)
+		if (request) {
+			TMEM_PUT_FAILS(shim, request, down);
 			tmem_shim_request_fail_put(shim, request);
+		}
 	} while (request);
 }
 

@@ -55,6 +55,7 @@ int tmem_shim_start(struct tmem_shim *shim, struct tmem_shim_request *request)
 	tmem_platform_done_init(&request->done);
 	request->is_load = 0;
 	request->bytes = 0;
+	TMEM_WHY(request, no_pool);
 	flags = tmem_shim_lock(shim);
 	result = begin(shim, request);
 	if (result != TMEM_SHIM_PENDING) {

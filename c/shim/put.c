@@ -70,20 +70,20 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 
 	tmem_landing_drop_page(shim, pool, oid, index);
 	if (pool->state != TMEM_SHIM_POOL_READY) {
-		TMEM_COUNT(shim, puts_no_pool);
+		TMEM_PUT_FAILS(shim, request, no_pool);
 		return TMEM_EAGAIN;
 	}
 	if (tmem_pool_persistent(pool) && shim->no_stores) {
-		TMEM_COUNT(shim, puts_stopped);
+		TMEM_PUT_FAILS(shim, request, stopped);
 		return refuse(shim, pool, oid, index, request);
 	}
 	if (!running) {
-		TMEM_COUNT(shim, puts_down);
+		TMEM_PUT_FAILS(shim, request, down);
 		return refuse(shim, pool, oid, index, request);
 	}
 	if (tmem_owed_covers(shim, pool, oid, index) &&
 	    !takes_place_of_owed(shim, pool, oid, index)) {
-		TMEM_COUNT(shim, puts_owed);
+		TMEM_PUT_FAILS(shim, request, owed);
 		return TMEM_EAGAIN;
 	}
 	if (!room && !request) {
@@ -94,8 +94,11 @@ int tmem_put_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool, const st
 		return TMEM_DONE;
 	if (tmem_pool_persistent(pool) && !TMEM_RULE(O))
 		request = NULL;
-	if (request)
+	if (request) {
 		tmem_shim_request_begin(shim, request, shim->config.get_ms);
+		/* whatever ends it, unless somebody knows better */
+		TMEM_WHY(request, down);
+	}
 	if (room)
 		return append(shim, pool, oid, index, page, request);
 	TMEM_COUNT(shim, puts_waited);
@@ -109,10 +112,14 @@ void tmem_put_retry(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	const struct tmem_oid *oid = &request->oid;
 
 	/* what happened meanwhile: stores were stopped, the whole object was flushed */
-	if ((tmem_pool_persistent(pool) && shim->no_stores) ||
-	    (tmem_owed_covers(shim, pool, oid, request->index) &&
-	     !takes_place_of_owed(shim, pool, oid, request->index)))
+	if (tmem_pool_persistent(pool) && shim->no_stores) {
+		TMEM_PUT_FAILS(shim, request, stopped);
 		tmem_shim_request_fail_put(shim, request);
-	else
+	} else if (tmem_owed_covers(shim, pool, oid, request->index) &&
+		   !takes_place_of_owed(shim, pool, oid, request->index)) {
+		TMEM_PUT_FAILS(shim, request, owed);
+		tmem_shim_request_fail_put(shim, request);
+	} else {
 		append(shim, pool, oid, request->index, request->page, request);
+	}
 }

@@ -43,6 +43,36 @@ static void flushed(struct tmem_shim *shim, struct tmem_entry *entry, uint64_t p
 		tmem_own_flushed(shim, pool, &entry->oid, position);
 }
 
+#define REFUSED(reason)                                                                            \
+	do {                                                                                       \
+		TMEM_COUNT(shim, puts_refused_##reason);                                           \
+		if (entry->requests)                                                               \
+			TMEM_WHY(entry->requests, refused_##reason);                               \
+	} while (0)
+
+static void count_refusal(struct tmem_shim *shim, struct tmem_entry *entry, int status)
+{
+	switch (status) {
+	case TMEM_ENOMEM:
+		REFUSED(full);
+		break;
+	case TMEM_EDQUOT:
+		REFUSED(quota);
+		break;
+	case TMEM_EFROZEN:
+		REFUSED(frozen);
+		break;
+	case TMEM_EAGAIN:
+		REFUSED(unserved);
+		break;
+	case TMEM_ENOSPC:
+		REFUSED(dropped);
+		break;
+	default:
+		REFUSED(other);
+	}
+}
+
 /* A put or flush was answered, by itself or by a later answer. */
 static void answer_simple(struct tmem_shim *shim, uint64_t position, int status)
 {
@@ -52,7 +82,7 @@ static void answer_simple(struct tmem_shim *shim, uint64_t position, int status)
 		if (status == TMEM_DONE)
 			TMEM_COUNT(shim, puts_stored);
 		else
-			TMEM_COUNT(shim, puts_refused);
+			count_refusal(shim, entry, status);
 	} else {
 		flushed(shim, entry, position);
 	}

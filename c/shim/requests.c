@@ -157,6 +157,10 @@ void tmem_shim_request_expire(struct tmem_shim *shim, struct tmem_shim_request *
 		tmem_shim_request_finish(shim, request, TMEM_MISS);
 		break;
 	case TMEM_OP_PUT_PAGE:
+		if (request->state != TMEM_REQUEST_ROOM)
+			TMEM_WHY(request, late);
+		else if (!request->outcome)
+			TMEM_PUT_FAILS(shim, request, no_room);
 		tmem_shim_request_fail_put(shim, request);
 		break;
 	case TMEM_OP_STAT:

@@ -200,6 +200,7 @@ struct tmem_shim_request {
 	/* the shim's */
 	uint32_t state;
 	int32_t outcome; /* result of a put that became a flush; 0: as answered */
+	uint32_t why;    /* of a put: where the counter of stores is that fail like it */
 	uint32_t is_load;
 	uint64_t deadline_ns; /* UINT64_MAX: none */
 	uint64_t entry;

@@ -148,6 +148,37 @@ def test_front_ends(host: Host) -> None:
         SwapArea(shim, 32, 1)
 
 
+def test_a_store_that_fails_says_why(host: Host) -> None:
+    """Each reason has a counter of its own; what the host says is told apart, too."""
+    shim, page = host.shim(), pages(1)
+
+    def counted(offset: int) -> list[str]:
+        before = shim.counters()
+        assert not area.store(offset, page)
+        after = shim.counters()
+        changed = [name for name in after if after[name] != before[name]]
+        return [name for name in changed if name.startswith("stores") or "refused" in name]
+
+    with host.engine.find_client("guest") as client, SwapArea(shim, 0, 4000) as area:
+        while not area.store(0, page):  # until the host has made the pool
+            pass
+        assert counted(4000) == ["stores_no_pool"]
+        client.set(frozen=True)
+        assert counted(1) == ["stores_refused_frozen", "puts_refused_frozen"]
+        client.set(frozen=False, persistent_quota_bytes=PAGE_BYTES)
+        assert counted(1) == ["stores_refused_quota", "puts_refused_quota"]
+        client.set(persistent_quota_bytes=0)
+        host.engine.set_budget(1)
+        full = next(i for i in range(1, 4000) if not area.store(i, pages(1)))
+        assert counted(full) == ["stores_refused_full", "puts_refused_full"]
+        forget_events(shim)
+        host.stop()
+        await_event(shim, Event.BROKEN)
+        assert counted(0) == ["stores_down"]
+        host.start()
+        await_event(shim, Event.RESUMED)
+
+
 # ---- sessions --------------------------------------------------------------------------------
 
 

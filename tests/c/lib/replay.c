@@ -124,7 +124,8 @@ static void set_up(struct replay *run)
 #endif
 	}
 	for (uint32_t i = 0; i < run->trail.count; i++)
-		run->sim.refuse_puts |= step_is(&run->trail.steps[i], "host", "refuse");
+		if (step_is(&run->trail.steps[i], "host", "refuse"))
+			run->sim.refuses_puts = TMEM_ENOMEM;
 }
 
 /* ---- all of it ------------------------------------------------------------------------ */

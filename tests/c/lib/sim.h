@@ -76,7 +76,7 @@ struct sim {
 	uint32_t lease_ms, expel_ms, giveup_ms;
 	uint32_t instance;
 	bool down;
-	bool refuse_puts;
+	int refuses_puts;    /* with this; 0: it does not */
 	bool forgets_tokens; /* answers every echo as one of a token that it does not know */
 	const void *peeked;  /* without CHECK_FIRST: read before the lease was looked at */
 	struct sim_client clients[SIM_CLIENTS];

@@ -134,9 +134,9 @@ static int operate(struct sim *sim, struct sim_client *client, const struct tmem
 	case TMEM_OP_DESTROY_POOL:
 		return leave(sim, client, request->pool);
 	case TMEM_OP_PUT_PAGE:
-		if (sim->refuse_puts) {
+		if (sim->refuses_puts) {
 			tmem_flush_page(to, request->pool, &request->oid, request->index);
-			return TMEM_ENOMEM;
+			return sim->refuses_puts;
 		}
 		return tmem_put(to, request->pool, &request->oid, request->index, payload);
 	case TMEM_OP_FLUSH_PAGE:
