@@ -42,8 +42,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     status = verbs.add_parser(
         "status",
         help="see modules, session, mounts and swap",
-        description="Shows modules, device and session, the mounts and swap areas that use tmem,"
-        " and who waits for the host. Does not wait for it itself.",
+        description="Shows modules, device and session, who waits for the host, what is staged and"
+        " owed, and the mounts and swap areas that use tmem. Does not wait for the host itself.",
         epilog=EXIT_STATUS,
     )
     status.add_argument("--json", action="store_true", help="print one JSON object")

@@ -19,6 +19,7 @@ def described(status: Status) -> str:
     if status.session is not None:
         lines.append(f"session  {_session(status.session)}")
         lines.append(f"waiting  {_waiting(status.session)}")
+        lines.append(f"queue    {_queue(status.session)}")
     if status.frontswap_pages is not None:
         lines.append(f"swap     {status.frontswap_pages} pages are with the host")
     if status.missing_cures:
@@ -60,6 +61,14 @@ def _waiting(session: Row) -> str:
     if not waiting:
         return "nobody"
     return f"{waiting} operations, {session['waiting_loads']} of them for a page of swap"
+
+
+def _queue(session: Row) -> str:
+    owed = session["owed"]
+    return (
+        f"{session['queued']} operations are on their way, {session['staged']} pages staged,"
+        f" {owed if owed else 'no'} flushes owed"
+    )
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:

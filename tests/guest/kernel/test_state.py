@@ -29,8 +29,11 @@ state running
 session 305419896
 epoch 3
 last_code -5
+queued 7
+staged 5
 waiting 0
 waiting_loads 0
+owed 0
 """
 _MOUNTS = f"""\
 id=1 kind=private uuid={_NONE} pool=0 state=open was_member=N
@@ -100,6 +103,7 @@ kernel   uses tmem, over virtio2
 modules  tmem_hooks, tmem_transport
 session  runs: 0x12345678, epoch 3
 waiting  nobody
+queue    7 operations are on their way, 5 pages staged, no flushes owed
 swap     12 pages are with the host
 
 MOUNT  POOL  KIND     UUID
@@ -150,6 +154,13 @@ def test_uncured(attached: System) -> None:
 def test_who_waits(attached: System) -> None:
     text = _described(attached, waiting=3, waiting_loads=1)
     assert _line(text, "waiting") == "waiting  3 operations, 1 of them for a page of swap"
+
+
+def test_what_is_owed(attached: System) -> None:
+    text = _described(attached, queued=2048, staged=0, owed=262144)
+    assert _line(text, "queue") == (
+        "queue    2048 operations are on their way, 0 pages staged, 262144 flushes owed"
+    )
 
 
 def test_no_session(attached: System) -> None:
