@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from tmem_guest.cli.options import EXIT_STATUS, count
+from tmem_guest.cli.options import EXIT_STATUS, count, parameter
 
 _ROOT: Final = Path("/")
 
@@ -27,8 +27,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "attach",
         help="use tmem from now on",
         description="Takes the virtio port of the kernel from its driver and loads the modules."
-        " Changes nothing if the kernel uses tmem already.",
+        " Changes nothing if the kernel uses tmem already, but for parameters that are given.",
         epilog=EXIT_STATUS,
+    )
+    attach.add_argument(
+        "parameters",
+        nargs="*",
+        type=parameter,
+        metavar="NAME=VALUE",
+        help="a parameter of the modules tmem_hooks and tmem_transport, such as staged_pages=1024;"
+        " `modinfo` lists them",
     )
     attach.set_defaults(run=run_attach)
     detach = verbs.add_parser(
@@ -85,7 +93,7 @@ def run_attach(options: argparse.Namespace) -> int:
     """Runs `tmem-guest kernel attach`; CommandError."""
     from tmem_guest.kernel.attach import attach
 
-    print(f"the kernel uses tmem, over {attach(_ROOT)}")
+    print(f"the kernel uses tmem, over {attach(_ROOT, dict(options.parameters))}")
     return 0
 
 

@@ -75,6 +75,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def parameter(text: str) -> tuple[str, str]:
+    """A parameter of a module, as modprobe takes it."""
+    name, sign, value = text.partition("=")
+    if not (name.isidentifier() and sign):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return (name, value)
+
+
 def seconds(text: str) -> float:
     """A time that is not negative."""
     try:

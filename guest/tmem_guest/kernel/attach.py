@@ -6,21 +6,33 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from tmem_guest.cli.errors import CommandError
 from tmem_guest.kernel import devices, modules
 from tmem_guest.kernel.debugfs import frontswap_pages, swap_files
 from tmem_guest.kernel.modules import HOOKS, TRANSPORT
 
+# What attaching and detaching themselves give.
+_OURS: Final = frozenset({"device", "attached"})
+_UNLOADING: Final = {
+    HOOKS: "it stays until the next boot",
+    TRANSPORT: "tmem-guest kernel detach unloads it",
+}
 
-def attach(root: Path) -> str:
+
+def attach(root: Path, parameters: Mapping[str, str] | None = None) -> str:
     """Has the kernel use tmem, and returns the virtio device over which it does.
 
-    Nothing changes if it does already. Whatever goes wrong, the device is virtio_console's again.
-    CommandError.
+    `parameters` go to the module that has them: when it is loaded or, if it is already, by
+    changing those that can be changed. Nothing else changes if the kernel uses tmem already.
+    Whatever goes wrong, the device is virtio_console's again. CommandError.
     """
     _check_root("attach")
+    given = _by_module(parameters or {})
+    _change_loaded(root, given)
     if (attached := modules.parameter(root, TRANSPORT, "attached")) is not None:
         device = modules.parameter(root, TRANSPORT, "device") or ""
         if attached != "Y":
@@ -29,10 +41,10 @@ def attach(root: Path) -> str:
     device = devices.find_device(root)
     devices.check_unused(root)
     if not modules.is_loaded(root, HOOKS):
-        modules.load(HOOKS)
+        modules.load(HOOKS, *_words(given[HOOKS]))
     devices.unbind(root, device)
     try:
-        modules.load(TRANSPORT, f"device={device}")
+        modules.load(TRANSPORT, f"device={device}", *_words(given[TRANSPORT]))
     except BaseException:
         if devices.driver_of(root, device) is None:
             devices.bind(root, device)
@@ -59,6 +71,49 @@ def detach(root: Path) -> bool:
     if devices.driver_of(root, device) is None:
         devices.bind(root, device)
     return True
+
+
+def _by_module(parameters: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    given: dict[str, dict[str, str]] = {HOOKS: {}, TRANSPORT: {}}
+    if not parameters:
+        return given
+    names = {module: sorted({*modules.parameter_names(module)} - _OURS) for module in given}
+    for name, value in parameters.items():
+        for module, known in names.items():
+            if name in known:
+                given[module][name] = value
+                break
+        else:
+            known_names = "; ".join(f"{key} has {', '.join(known)}" for key, known in names.items())
+            raise CommandError(f"there is no parameter {name} to be given: {known_names}")
+    return given
+
+
+def _change_loaded(root: Path, given: Mapping[str, Mapping[str, str]]) -> None:
+    wanted = [
+        (module, name, value)
+        for module, values in given.items()
+        for name, value in values.items()
+        if modules.parameter(root, module, name) not in {None, value}
+    ]
+    for module, name, _ in wanted:
+        if not modules.can_be_set(root, module, name):
+            now = modules.parameter(root, module, name)
+            raise CommandError(
+                f"the parameter {name} is taken only when the module {module} is loaded, and it is"
+                f" already, with {name}={now}; {_UNLOADING[module]}"
+            )
+    for module, name, value in wanted:
+        try:
+            modules.set_parameter(root, module, name, value)
+        except OSError as error:
+            raise CommandError(
+                f"the module {module} refuses {name}={value}: {error.strerror}"
+            ) from error
+
+
+def _words(parameters: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in parameters.items()]
 
 
 class PagesAreWithTheHost(CommandError):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,19 @@ def set_parameter(root: Path, module: str, name: str, value: str) -> None:
         file.write(value.encode())
 
 
+def can_be_set(root: Path, module: str, name: str) -> bool:
+    """Whether a parameter of a loaded module may be changed."""
+    return bool(_parameter(root, module, name).stat().st_mode & stat.S_IWUSR)
+
+
+def parameter_names(module: str) -> list[str]:
+    """The parameters of a module, loaded or not; CommandError if there is no such module."""
+    done = _run("modinfo", "--parameters", module)
+    if done.returncode != 0:
+        raise _no_module(module)
+    return [line.partition(":")[0] for line in done.stdout.splitlines()]
+
+
 def load(module: str, *parameters: str) -> None:
     """Loads a module, and what it depends on; CommandError says why it cannot be."""
     done = _run("modprobe", module, *parameters)
@@ -42,10 +56,7 @@ def load(module: str, *parameters: str) -> None:
         return
     said = done.stderr.strip()
     if "not found in directory" in said:
-        raise CommandError(
-            f"there is no module {module} for the kernel {os.uname().release}; the guest's image"
-            " has it for the kernels that it was built for"
-        )
+        raise _no_module(module)
     raise CommandError(
         f"cannot load the module {module}: {_reason(said)}; the kernel's log may say more (dmesg)"
     )
@@ -56,6 +67,13 @@ def unload(module: str) -> None:
     done = _run("rmmod", module)
     if done.returncode != 0:
         raise CommandError(f"cannot unload the module {module}: {_reason(done.stderr.strip())}")
+
+
+def _no_module(module: str) -> CommandError:
+    return CommandError(
+        f"there is no module {module} for the kernel {os.uname().release}; the guest's image"
+        " has it for the kernels that it was built for"
+    )
 
 
 def _parameter(root: Path, module: str, name: str) -> Path:

@@ -25,6 +25,16 @@ echo Y > @ROOT@/sys/module/$1/parameters/attached
 echo ${2#device=} > @ROOT@/sys/module/$1/parameters/device
 ln -s ../../drivers/tmem_transport @ROOT@/sys/bus/virtio/devices/${2#device=}/driver
 """
+_MODINFO = """#!/bin/sh
+[ "$1" = --parameters ] || exit 2
+case " @MISSING@ " in
+*" $2 "*) echo "modinfo: ERROR: Module $2 not found." >&2; exit 1 ;;
+esac
+case $2 in
+tmem_hooks) echo "swap_area_mib:MiB of each swap area (default: 0)" ;;
+tmem_transport) printf "%s:what it is for\\n" device attached poll_us staged_pages ;;
+esac
+"""
 _RMMOD = """#!/bin/sh
 if [ -n "@REFUSAL@" ]; then
 	echo "rmmod: ERROR: Module $1 is in use" >&2
@@ -82,9 +92,13 @@ class System:
         return devices.driver_of(self.root, device)
 
     def programs(self, *, missing: str = "", refusal: str = "") -> None:
-        """What modprobe and rmmod do: the modules `missing` are not there, and the system says
-        `refusal` to loading or unloading the transport."""
-        for name, text in (("modprobe", _MODPROBE), ("rmmod", _RMMOD)):
+        """What modprobe, modinfo and rmmod do: the modules `missing` are not there, and the system
+        says `refusal` to loading or unloading the transport."""
+        for name, text in (
+            ("modprobe", _MODPROBE),
+            ("modinfo", _MODINFO),
+            ("rmmod", _RMMOD),
+        ):
             script = (
                 text.replace("@ROOT@", str(self.root))
                 .replace("@MISSING@", missing)

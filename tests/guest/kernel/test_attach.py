@@ -37,6 +37,72 @@ def test_attached_again(system: System) -> None:
     assert len(system.loaded) == 2
 
 
+def _parameter(system: System, module: str, name: str, value: str, mode: int) -> Path:
+    path = system.root / "sys/module" / module / "parameters" / name
+    path.write_text(f"{value}\n")
+    path.chmod(mode)
+    return path
+
+
+def test_parameters_go_to_the_module_that_has_them(system: System) -> None:
+    attach(system.root, {"poll_us": "0", "swap_area_mib": "64", "staged_pages": "1024"})
+    assert system.loaded == [
+        "tmem_hooks swap_area_mib=64",
+        "tmem_transport device=virtio2 poll_us=0 staged_pages=1024",
+    ]
+
+
+@pytest.mark.parametrize("name", ["device", "attached", "polls"])
+def test_a_parameter_that_is_not_to_be_given(system: System, name: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        attach(system.root, {"poll_us": "0", name: "1"})
+    assert str(caught.value) == (
+        f"there is no parameter {name} to be given: tmem_hooks has swap_area_mib;"
+        " tmem_transport has poll_us, staged_pages"
+    )
+    assert (system.loaded, system.driver("virtio2")) == ([], "virtio_console")
+
+
+def test_parameters_of_loaded_modules(system: System) -> None:
+    """Those that can be changed are; one that has its value already is no mistake."""
+    attach(system.root)
+    poll_us = _parameter(system, "tmem_transport", "poll_us", "1000", 0o644)
+    _parameter(system, "tmem_transport", "staged_pages", "512", 0o444)
+    assert attach(system.root, {"poll_us": "0", "staged_pages": "512"}) == "virtio2"
+    assert poll_us.read_text() == "0"
+    with pytest.raises(CommandError) as caught:
+        attach(system.root, {"poll_us": "7", "staged_pages": "1024"})
+    assert str(caught.value) == (
+        "the parameter staged_pages is taken only when the module tmem_transport is loaded, and it"
+        " is already, with staged_pages=512; tmem-guest kernel detach unloads it"
+    )
+    assert poll_us.read_text() == "0"
+
+
+def test_parameters_of_hooks_which_stay(system: System) -> None:
+    attach(system.root)
+    detach(system.root)
+    area = _parameter(system, "tmem_hooks", "swap_area_mib", "0", 0o444)
+    with pytest.raises(CommandError, match=r"; it stays until the next boot$"):
+        attach(system.root, {"swap_area_mib": "64"})
+    area.chmod(0o644)
+    attach(system.root, {"swap_area_mib": "64"})
+    assert area.read_text() == "64"
+
+
+def test_a_value_that_is_refused(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach(system.root)
+    _parameter(system, "tmem_transport", "poll_us", "1000", 0o644)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(modules, "set_parameter", refuse)
+    with pytest.raises(CommandError) as caught:
+        attach(system.root, {"poll_us": "many"})
+    assert str(caught.value) == "the module tmem_transport refuses poll_us=many: Invalid argument"
+
+
 def test_a_device_that_no_driver_has(system: System) -> None:
     system.change("unbind", "virtio2")
     assert attach(system.root) == "virtio2"
@@ -107,8 +173,9 @@ def test_no_port(tmp_path: Path, system: System) -> None:
 def test_no_module(system: System, missing: str) -> None:
     system.programs(missing=missing)
     complaint = f"^there is no module {missing} for the kernel {os.uname().release}; "
-    with pytest.raises(CommandError, match=complaint):
-        attach(system.root)
+    for parameters in ({}, {"poll_us": "0"}):
+        with pytest.raises(CommandError, match=complaint):
+            attach(system.root, parameters)
     # as it was
     assert system.driver("virtio2") == "virtio_console"
 

@@ -212,8 +212,12 @@ def test_swap_files(system: System) -> None:
 
 def test_commands(attached: System, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr(command, "_ROOT", attached.root)
-    assert main(["kernel", "attach"]) == 0
+    assert main(["kernel", "attach", "poll_us=0"]) == 0
     assert capsys.readouterr().out == "the kernel uses tmem, over virtio2\n"
+    with pytest.raises(SystemExit) as stopped:
+        main(["kernel", "attach", "poll_us"])
+    assert stopped.value.code == 2
+    assert "'poll_us' is not NAME=VALUE" in capsys.readouterr().err
     assert main(["kernel", "status"]) == 0
     assert "uses tmem" in capsys.readouterr().out
     assert main(["kernel", "status", "--json"]) == 0
