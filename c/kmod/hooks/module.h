@@ -22,7 +22,7 @@ void tmem_hooks_register_frontswap(void);
  * that it may. The answer for a mount; @missing names the cures that are not there. Task. */
 bool tmem_hooks_may_share(char *missing, size_t bytes);
 
-/* Says in the log what of F8 and F9 is missing. Task. */
+/* Says in the log what of F8, F9 and F12 is missing. Task. */
 void tmem_hooks_look_for_cures(void);
 
 /* The folder tmem/hooks in debugfs; what fails there is not missed. Task. */

@@ -16,8 +16,9 @@
  *   debug.c     debugfs
  *
  * Whoever moves bytes holds @pump: "the transport's half" of the shim (shim.h) is called by one
- * task at a time. It is taken by tasks in reclaim, so nothing is allocated under it (F4). The
- * device and its queues are used and replaced only under it.
+ * task at a time. It is taken by tasks in reclaim, so nothing is allocated under it (F4) but by
+ * tmem_port_renew, which waits for nobody's memory. The device and its queues are used and
+ * replaced only under it.
  *
  * Lock order: @pump, then the shim's lock; control queue and debugfs take nothing else.
  */
@@ -98,8 +99,8 @@ extern struct tmem_transport tmem_transport;
 
 /* ---- module.c ------------------------------------------------------------------------- */
 
-/* What the parameters say: how long a waiting task moves bytes itself, 0: not at all; what becomes
- * of a load whose page the host has lost. */
+/* What the parameters say: how long a task that waits for an answer moves bytes itself, 0: not at
+ * all; what becomes of a load whose page the host has lost. */
 u64 tmem_transport_poll_ns(void);
 unsigned int tmem_transport_staged_pages(void);
 bool tmem_transport_panics(void);
