@@ -251,7 +251,7 @@ void tmem_pump_stop(void)
 	int waited_ms;
 
 	tmem_shim_end(transport->shim);
-	for (waited_ms = 0; waited_ms < BYE_MS; waited_ms += 10) {
+	for (waited_ms = 0; waited_ms < BYE_MS && tmem_platform_may_wait(); waited_ms += 10) {
 		tmem_pump_attend();
 		tmem_shim_info(transport->shim, &info);
 		if (info.state == TMEM_SHIM_ENDED || info.state == TMEM_SHIM_CLOSED)
