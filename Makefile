@@ -77,7 +77,7 @@ test: setup lint
 		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-clusters'
 
 # What boots guests or builds what they are made of.
-CLUSTER_TESTS := tests/vm/torture tests/vm/test_experiment.py tests/vm/test_ocfs2.py
+CLUSTER_TESTS := tests/vm/torture $(wildcard tests/vm/test_experiment*.py) tests/vm/test_ocfs2.py
 IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
 test-vm: kernel
 	$(call heading,guests)
@@ -104,7 +104,7 @@ test-fast: setup lint test-c test-fuzz test-host
 
 # In smaller sizes (tests/vm/flavour.py); no part of `test`, as the kernel takes as long to build as
 # two others.
-DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap cleancache
+DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap cleancache transport failures_of_one_guest
 DEBUG_TIMEOUT_S := 1800
 test-debug: setup
 	$(call heading,guests with the debug kernel)
