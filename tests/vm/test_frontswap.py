@@ -3,7 +3,7 @@
 on the disk else, and right in either case."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -26,14 +26,15 @@ _SWAP = "/dev/disk/by-serial/swap"
 
 
 @pytest.fixture
-def swapping(host: Live) -> Live:
-    """A guest `web` that swaps to a disk `swap`."""
+def swapping(host: Live) -> Iterator[Live]:
+    """A guest `web` that swaps to a disk `swap`. Its kernel is well when the test is over."""
     host.stop()
     host.write_config(EMBEDDED, budget="512MiB")
     start(host)
     create(host, "web", "--disk", "swap:size=512MiB", memory_mib=MEMORY_MIB)
     in_guest(f"mkswap -q {_SWAP}; sync; swapon {_SWAP}")
-    return host
+    yield host
+    assert_kernel_is_well(in_guest)
 
 
 def _written() -> int:
@@ -130,4 +131,3 @@ def test_a_process_with_much_in_frontswap_ends(swapping: Live) -> None:
     Live.wait_for(lambda: _held() < held // 16)
     # no flush was lost: of what is gone the host has nothing left
     _agreed(swapping)
-    assert_kernel_is_well(in_guest)
