@@ -14,6 +14,9 @@ from tests.vm.served import EMBEDDED, create, disk_counters, in_guest, start
 host = served.host
 stopped = served.stopped
 
+# More than the guest's whole memory, whatever of it its kernel leaves to files.
+LARGE_BYTES = sized(96 << 20, 192 << 20)
+LARGE_MEMORY_MIB = 80
 # Of the disk reads of the first round, what later ones may still make.
 STILL_READ = 0.1
 # Files with contents of a seed, and the manifest that `tmem-guest workload read` verifies them by.
@@ -85,7 +88,7 @@ def _round(before: str) -> int:
 @pytest.mark.parametrize(
     ("sizes", "memory_mib", "between"),
     [
-        ([96 << 20], 112, ":"),
+        ([LARGE_BYTES], LARGE_MEMORY_MIB, ":"),
         (_small_files(), sized(160, 64), f"python3 -c '{_FORGET}'"),
     ],
     ids=["one large file", "small files"],
