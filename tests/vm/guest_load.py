@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A load of one guest: files that are written, dropped and read again, and more memory than it has.
 
-Runs in the guest: `python3 guest_load.py FOLDER MEMORY_BYTES SEED`. Writes how often it has looked
-at something to /run/looks, and what is wrong to /run/wrong; ends when there is /run/stop. Contents
-are blocks that say what they are, so an old one is told from a new one.
+Runs in the guest: `python3 guest_load.py FOLDER MEMORY_BYTES SEED BOOT`. Writes how often it has
+looked at something to /run/looks, and what is wrong to /run/wrong; ends when there is /run/stop.
+Contents are blocks that say what they are, so an old one is told from a new one, and what was
+written before the guest booted anew from what this BOOT has written.
 """
 
 import mmap
@@ -12,23 +13,29 @@ import random
 import sys
 import time
 
-from tmem_guest.workloads.blocks import BLOCK_BYTES, make_block, what_is
+from tmem_guest.workloads.blocks import BLOCK_BYTES, describe, make_block
 
 FILES = 24
 FILE_BLOCKS = 128
 
 
+def look(data: bytes, right: bytes) -> None:
+    """AssertionError with what was found, unless it is the block that is right."""
+    assert data == right, f"{describe(data)}; instead of {describe(right)}"
+
+
 class Files:
     """Files in a folder, and which version of each block is the newest."""
 
-    def __init__(self, folder: str, rng: random.Random) -> None:
+    def __init__(self, folder: str, rng: random.Random, boot: int) -> None:
         self._rng = rng
+        self._boot = boot
         self._paths = [f"{folder}/load{number}" for number in range(FILES)]
         self._newest = [[1] * FILE_BLOCKS for _ in self._paths]
         for number, path in enumerate(self._paths):
             with open(path, "wb") as file:
                 for block in range(FILE_BLOCKS):
-                    file.write(make_block(number, block, 1, 0))
+                    file.write(make_block(number, block, 1, boot))
                 os.fsync(file.fileno())
 
     def step(self) -> None:
@@ -43,7 +50,7 @@ class Files:
                 for block in range(first, first + count):
                     newest[block] += 1
                 data = b"".join(
-                    make_block(number, block, newest[block], 0)
+                    make_block(number, block, newest[block], self._boot)
                     for block in range(first, first + count)
                 )
                 os.pwrite(fd, data, first * BLOCK_BYTES)
@@ -51,10 +58,7 @@ class Files:
             data = os.pread(fd, count * BLOCK_BYTES, first * BLOCK_BYTES)
             for at in range(count):
                 block, piece = first + at, data[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES]
-                found = what_is(piece, block)
-                assert found == newest[block], (
-                    f"file {number}, block {block}: {found} instead of {newest[block]}"
-                )
+                look(piece, make_block(number, block, newest[block], self._boot))
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(fd)
@@ -63,35 +67,36 @@ class Files:
 class Memory:
     """Anonymous memory, some of which is always swapped out."""
 
-    def __init__(self, size_bytes: int, rng: random.Random) -> None:
+    def __init__(self, size_bytes: int, rng: random.Random, boot: int) -> None:
         self._rng = rng
+        self._boot = boot
         self._map = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE)
         self._newest = [1] * (size_bytes // BLOCK_BYTES)
         for page in range(len(self._newest)):
             self._write(page)
 
+    def _right(self, page: int) -> bytes:
+        return make_block(FILES, page, self._newest[page], self._boot)
+
     def _write(self, page: int) -> None:
         at = page * BLOCK_BYTES
-        self._map[at : at + BLOCK_BYTES] = make_block(FILES, page, self._newest[page], 0)
+        self._map[at : at + BLOCK_BYTES] = self._right(page)
 
     def step(self) -> None:
         """Looks at some pages, and changes some of these."""
         for _ in range(32):
             page = self._rng.randrange(len(self._newest))
             at = page * BLOCK_BYTES
-            found = what_is(self._map[at : at + BLOCK_BYTES], page)
-            assert found == self._newest[page], (
-                f"page {page} of the memory: {found} instead of {self._newest[page]}"
-            )
+            look(self._map[at : at + BLOCK_BYTES], self._right(page))
             if self._rng.random() < 0.3:
                 self._newest[page] += 1
                 self._write(page)
 
 
-def main(folder: str, memory_bytes: int, seed: int) -> None:
+def main(folder: str, memory_bytes: int, seed: int, boot: int) -> None:
     """Goes on until it is told to stop, or something is wrong."""
     rng = random.Random(seed)
-    parts: list[Files | Memory] = [Files(folder, rng), Memory(memory_bytes, rng)]
+    parts: list[Files | Memory] = [Files(folder, rng, boot), Memory(memory_bytes, rng, boot)]
     looks, told = 0, 0.0
     while not os.path.exists("/run/stop"):
         for part in parts:
@@ -106,7 +111,7 @@ def main(folder: str, memory_bytes: int, seed: int) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        main(sys.argv[1], *map(int, sys.argv[2:]))
     except BaseException as error:
         with open("/run/wrong", "w", encoding="utf-8") as wrong:
             wrong.write(f"{error!r}\n")

@@ -47,11 +47,12 @@ def vms() -> Provisioner:
     return open_provisioner(None, None)
 
 
-def load() -> None:
-    """Starts the load in a guest that has booted just now, and waits until it looks."""
+def load(boot: int = 1) -> None:
+    """Starts the load in a guest that has booted just now, and waits until it looks. What it writes
+    says which `boot` it is of: what a boot before has left is no right one."""
     in_guest(
         "mount -o noatime /dev/disk/by-serial/data /mnt; swapon /dev/disk/by-serial/swap;"
-        f" PYTHONPATH=/tmem/python python3 /root/guest_load.py /mnt {_LOAD_MEMORY_BYTES} 1"
+        f" PYTHONPATH=/tmem/python python3 /root/guest_load.py /mnt {_LOAD_MEMORY_BYTES} 1 {boot}"
         " </dev/null >/run/load.log 2>&1 &"
         " for i in 1 2 3; do :; done"
     )

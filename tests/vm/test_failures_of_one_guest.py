@@ -50,7 +50,7 @@ def test_another_boot(loaded: Live, how: str) -> None:
             provisioner.start("web", boot_limit_s=300)
     Live.wait_for(lambda: session(loaded) == "active")
     assert _held(loaded) == 0
-    load()
+    load(boot=2)
     assert_kernel_is_well(in_guest)
 
 
