@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs inside a guest, as root: what test_kernel_life.py asks of a kernel that uses tmem.
+"""Runs inside a guest, as root: what a test with a `Machine` asks of a kernel that uses tmem.
 
-usage: in_guest_life.py works | cycles N | swap-cycles N
+usage: in_guest_life.py works | cycles N | swap-cycles N | remounts | holds
 """
 
 import mmap
@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tmem_guest.workloads.blocks import BLOCK_BYTES, describe, make_block
+
 HOOKS = Path("/sys/kernel/debug/tmem/hooks")
 ATTACHED = Path("/sys/module/tmem_transport/parameters/attached")
 DEVICE = Path("/sys/module/tmem_transport/parameters/device")
 FILE = "/mnt/file"
+REWRITTEN, REWRITTEN_BLOCKS = "/mnt/rewritten", 16
 SWAP = "/dev/disk/by-serial/swap"
 SWAPPED_PAGES = 64
 MADV_PAGEOUT = 21
@@ -41,6 +44,34 @@ def read_file() -> None:
     contents = b"".join(iter(lambda: os.read(file, 1 << 18), b""))
     os.close(file)
     assert contents == random.Random(1).randbytes(size), "the file differs"
+
+
+class Rewritten:
+    """A file with one right version, which its blocks say: the newest. None of its pages stays in
+    the page cache: they are with the backend, or on the disk alone."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self.rewrite()
+
+    def _right(self, block: int) -> bytes:
+        return make_block(0, block, self._version, 0)
+
+    def rewrite(self) -> None:
+        self._version += 1
+        file = os.open(REWRITTEN, os.O_WRONLY | os.O_CREAT)
+        os.write(file, b"".join(map(self._right, range(REWRITTEN_BLOCKS))))
+        os.fsync(file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+    def check(self) -> None:
+        file = os.open(REWRITTEN, os.O_RDONLY)
+        for block in range(REWRITTEN_BLOCKS):
+            found, right = os.read(file, BLOCK_BYTES), self._right(block)
+            assert found == right, f"{describe(found)}; instead of {describe(right)}"
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
 
 
 class Memory:
@@ -92,7 +123,9 @@ def reload_transport() -> None:
 
 
 def cycles(count: int) -> None:
-    """Attaches and detaches while files are read; every fifth time the module is loaded anew."""
+    """Attaches and detaches while files are read; every fifth time the module is loaded anew. What
+    is with a backend when it goes is old when the next one comes."""
+    rewritten = Rewritten()
     going, failures, reads = True, [], 0
 
     def read() -> None:
@@ -109,11 +142,14 @@ def cycles(count: int) -> None:
     for reader in readers:
         reader.start()
     for cycle in range(count):
+        rewritten.check()
         assert set_attached("N")
+        rewritten.rewrite()
         if cycle % 5 == 0:
             reload_transport()
         else:
             assert set_attached("Y")
+        rewritten.check()
         seen = reads
         while reads == seen and not failures:
             time.sleep(0.01)
@@ -144,10 +180,65 @@ def swap_cycles(count: int) -> None:
     print(f"{refused} refused, {counter('detach_busy')} counted")
 
 
+def remount(*modes: str) -> None:
+    for mode in modes:
+        run("mount", "-o", f"remount,{mode}", "/mnt")
+
+
+def mount_ids() -> list[str]:
+    """Of all file systems that the hooks know; one that is mounted has one."""
+    return [line.split()[0] for line in (HOOKS / "mounts").read_text().splitlines()]
+
+
+def remounts() -> None:
+    """/mnt, which is read-only, becomes writable and back, with a backend and without."""
+    ids, pools = mount_ids(), counter("pools_made")
+    grows("gets_hit", read_file)
+    remount("rw")
+    rewritten = Rewritten()
+    grows("gets_hit", rewritten.check)
+    remount("ro", "rw")
+    rewritten.rewrite()
+    remount("ro", "rw")
+    Path("/proc/sys/vm/drop_caches").write_text("3")
+    read_file()
+    grows("gets_hit", rewritten.check)
+    assert (mount_ids(), counter("pools_made")) == (ids, pools)
+
+    assert set_attached("N")
+    remount("ro", "rw")
+    rewritten.rewrite()
+    remount("ro")
+    assert set_attached("Y")
+    rewritten.check()
+    remount("rw")
+    rewritten.rewrite()
+    grows("gets_hit", rewritten.check)
+    read_file()
+    # a new backend makes new ones
+    assert (mount_ids(), counter("pools_made")) == (ids, pools + len(ids))
+    print("remounted")
+
+
+def holds() -> None:
+    """Has pages with the host, says so by /run/held, and looks at them when there is /run/look. If
+    they are right, there is /run/right then."""
+    memory: list[Memory] = []
+    grows("stores", lambda: memory.append(Memory(len(memory))))
+    Path("/run/held").touch()
+    while not os.path.exists("/run/look"):
+        time.sleep(0.05)
+    for one in memory:
+        one.check()
+    Path("/run/right").touch()
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "works": works,
     "cycles": cycles,
     "swap-cycles": swap_cycles,
+    "remounts": remounts,
+    "holds": holds,
 }
 
 if __name__ == "__main__":
