@@ -77,7 +77,8 @@ test: setup lint
 		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-clusters'
 
 # What boots guests or builds what they are made of.
-CLUSTER_TESTS := tests/vm/torture $(wildcard tests/vm/test_experiment*.py) tests/vm/test_ocfs2.py
+CLUSTER_TESTS := tests/vm/torture $(wildcard tests/vm/test_experiment*.py) \
+	tests/vm/test_ocfs2.py tests/vm/test_network.py
 IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
 test-vm: kernel
 	$(call heading,guests)

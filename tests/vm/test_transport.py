@@ -20,7 +20,7 @@ host = served.host
 stopped = served.stopped
 loaded = _loaded.loaded
 
-KILLS = sized(30, 5)
+KILLS = sized(15, 5)
 KILLS_OF_TWO = sized(10, 4)
 # until the device has lost an eighth of its queue, a segment in most kills
 KILLS_MAX = 60

@@ -231,7 +231,7 @@ class Guest(Base):
             self.put(Handle(name, pool_id, oid, index), kind, equal)
 
     @precondition(has_pools)
-    @rule(client=pick, pool=pick, objects=st.booleans(), pages=st.integers(600, 1500))
+    @rule(client=pick, pool=pick, objects=st.booleans(), pages=st.integers(600, 900))
     def crowd(self, client: int, pool: int, objects: bool, pages: int) -> None:
         """More objects, or more pages of one object, than any small table holds."""
         name, pool_id = self.pool_of_somebody(client, pool)
