@@ -13,7 +13,7 @@
 
 PYTHON ?= python3
 JOBS ?= 2
-FUZZ_RUNS ?= 5000
+FUZZ_RUNS ?= 3000
 VARIANTS ?= release debug asan tsan swap
 PYTEST_ARGS ?=
 BENCH ?= engine
@@ -36,7 +36,7 @@ SHELL_FILES = $(FILES) | xargs grep -lsE '^\#!.*\b(ba)?sh\b'
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup debian-packages test test-vm test-image test-clusters test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
+.PHONY: setup debian-packages test test-vm test-provision test-clusters test-host test-fast test-debug lint test-c test-fuzz model kernel demo bench format clean
 
 define heading
 @printf '\n== %s\n' '$(1)'
@@ -74,19 +74,20 @@ shim/%.pyi: $(HEADERS) $(BINDINGS) | .venv/.installed
 test: setup lint
 	@$(BIN)/python scripts/side_by_side.py \
 		'$(MAKE) --no-print-directory test-vm' \
-		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-image test-clusters'
+		'$(MAKE) --no-print-directory --keep-going test-c test-fuzz model test-host test-provision test-clusters'
 
-# What boots guests or builds what they are made of.
-CLUSTER_TESTS := tests/vm/torture $(wildcard tests/vm/test_experiment*.py) \
-	tests/vm/test_ocfs2.py tests/vm/test_network.py
-IMAGE_TESTS := tests/kmod tests/provision/image tests/provision/kernel
+# What boots guests or builds what they are made of; test-vm has the rest of tests/vm.
+CLUSTER_TESTS := tests/vm/torture $(wildcard tests/vm/test_experiment*.py) tests/vm/test_ocfs2.py
+PROVISION_TESTS := tests/kmod tests/provision/image tests/provision/kernel \
+	$(patsubst %,tests/vm/test_%.py,cleaning inside life network)
+ELSEWHERE := $(filter tests/vm/%,$(CLUSTER_TESTS) $(PROVISION_TESTS))
 test-vm: kernel
 	$(call heading,guests)
-	@$(BIN)/pytest $(PYTEST_ARGS) tests/vm $(CLUSTER_TESTS:%=--ignore=%)
+	@$(BIN)/pytest $(PYTEST_ARGS) tests/vm $(ELSEWHERE:%=--ignore=%)
 
-test-image: kernel
-	$(call heading,guests: image and kernel)
-	@$(BIN)/pytest $(PYTEST_ARGS) $(IMAGE_TESTS)
+test-provision: kernel
+	$(call heading,guests: what they are made of and provisioned with)
+	@$(BIN)/pytest $(PYTEST_ARGS) $(PROVISION_TESTS)
 
 test-clusters: kernel
 	$(call heading,guests: clusters and experiments)
@@ -94,7 +95,7 @@ test-clusters: kernel
 
 test-host: setup
 	$(call heading,Python tests)
-	@$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/vm $(IMAGE_TESTS:%=--ignore=%)
+	@$(BIN)/pytest $(PYTEST_ARGS) --ignore=tests/vm $(PROVISION_TESTS:%=--ignore=%)
 
 # Without guests, the tests that say that they are slow, and with one variant of the C tests; at most
 # eight minutes on two processors.

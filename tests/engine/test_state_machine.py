@@ -21,7 +21,7 @@ from tests.engine.machine.run import run_machine
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 250
+EXAMPLES = 200
 
 
 @pytest.fixture(scope="module")

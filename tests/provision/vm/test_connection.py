@@ -90,14 +90,12 @@ def test_what_was_half_made_is_removed(state: Path) -> None:
     places = places_at(state)
     places.vm("half").files.mkdir(parents=True)
     places.vm("half").overlay.touch()
-    # and what libvirt had not got round to renaming
-    written = [places.embed / folder / "half.xml.new" for folder in ("etc/qemu", "run/qemu")]
-    for path in written:
-        path.parent.mkdir(parents=True)
-        path.touch()
+    # and what libvirt has forgotten
+    forgotten = places.embed / "lib/qemu/domain-1-half"
+    forgotten.mkdir(parents=True)
     assert Process(LIST).end() == (0, "")
     assert not places.vm("half").files.exists()
-    assert not any(path.exists() for path in written)
+    assert not forgotten.exists()
 
 
 def test_the_configuration_of_the_root(holder: Process, state: Path) -> None:

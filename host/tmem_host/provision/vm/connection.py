@@ -21,6 +21,7 @@ from urllib.parse import quote
 from tmem_host.provision.paths import cache_directory
 from tmem_host.provision.vm.bindings import libvirt
 from tmem_host.provision.vm.errors import Busy, LibvirtFailed, VmError
+from tmem_host.provision.vm.leftovers import remove_leftovers
 from tmem_host.provision.vm.places import Places, default_state, make_directory, places_at
 
 EMBED = "qemu:///embed"
@@ -145,18 +146,7 @@ def _hold_root(places: Places, patience_s: float) -> None:
         lock.write(str(os.getpid()))
         lock.flush()
         _held[path] = lock
-        _remove_half_written(places)
-
-
-def _remove_half_written(places: Places) -> None:
-    """libvirt writes what it knows of a domain beside the file that it then replaces, and forgets
-    that one if it is killed in between."""
-    for folder in ("etc/qemu", "run/qemu"):
-        for path in (places.embed / folder).glob("*.new"):
-            try:
-                path.unlink()
-            except OSError as error:
-                raise VmError(f"cannot remove {path}: {error.strerror}") from error
+        remove_leftovers(places)
 
 
 def _wait_for(lock: TextIO, path: Path, patience_s: float) -> None:
