@@ -68,3 +68,21 @@ def test_a_damaged_file_names_itself(state: Path) -> None:
     (state / "lan.json").write_text("{")
     with pytest.raises(VmError, match=r"cannot read the network .*lan\.json"):
         Networks(state).join("lan", "a")
+
+
+def test_whoever_is_killed_leaves_a_file_whole(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = Networks(state)
+    link = networks.join("lan", "a")
+
+    def killed(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            networks.join("lan", "b")
+    assert (state / "lan.new").exists()
+    assert networks.links("a") == {"lan": link}
+    assert sorted(path.name for path in state.iterdir()) == ["lan.json", "lock"]

@@ -25,6 +25,7 @@ from tmem_host.provision.vm.places import check_name, make_directory
 MEMBERS_MAX = 254
 # The locally administered half of addresses, below QEMU's own prefix.
 _MAC_PREFIX = "52:54:00"
+_NEW = ".new"
 
 
 class Networks:
@@ -49,7 +50,7 @@ class Networks:
                 if not free:
                     raise VmError(f"the network {network} is full: {MEMBERS_MAX} VMs are on it")
                 members[vm] = min(free)
-                self._path(network).write_text(json.dumps(state))
+                self._write(network, state)
             return _link(state, members[vm])
 
     def leave(self, vm: str) -> None:
@@ -63,7 +64,7 @@ class Networks:
                     continue
                 del state["members"][vm]
                 if state["members"]:
-                    self._path(network).write_text(json.dumps(state))
+                    self._write(network, state)
                 else:
                     self._path(network).unlink()
 
@@ -96,6 +97,13 @@ class Networks:
             raise VmError(f"cannot read the network {path}: {error}; remove the file") from error
         return state
 
+    def _write(self, network: str, state: dict[str, Any]) -> None:
+        # whole or not at all, whoever is killed
+        path = self._path(network)
+        new = path.with_suffix(_NEW)
+        new.write_text(json.dumps(state))
+        new.replace(path)
+
     def _new(self) -> dict[str, Any]:
         subnet = self._free_subnet()
         group, port = _any_group()
@@ -116,6 +124,8 @@ class Networks:
         make_directory(self._directory)
         with (self._directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for path in self._directory.glob(f"*{_NEW}"):
+                path.unlink()
             yield
 
 
