@@ -2,10 +2,7 @@
 """What libvirt's embedded driver leaves below its root when its process is killed.
 
 It makes folders for a domain that starts, then writes the status file by which it finds the domain
-again, and then lets QEMU begin. Killed before that file is there, it forgets the folders. Killed
-soon after, it has a status file of a QEMU that has ended, and sees that; but not where nobody reaps
-a process without a parent, as in many containers. Such a zombie it takes for a QEMU that is slow to
-answer, and the domain is locked for half a minute.
+again, and then lets QEMU begin. Killed before that file is there, it forgets the folders.
 """
 
 import re
@@ -34,10 +31,6 @@ def remove_leftovers(places: Places) -> None:
         for folder in _WRITES:
             for path in (places.embed / folder).glob("*.new"):
                 path.unlink()
-        for path in (places.embed / _STATUS).glob("*.xml"):
-            if _is_zombie(_status(path).get("pid", "")):
-                path.unlink()
-                path.with_suffix(".pid").unlink(missing_ok=True)
         for path in _forgotten(places.embed):
             shutil.rmtree(path)
     except OSError as error:
@@ -45,7 +38,7 @@ def remove_leftovers(places: Places) -> None:
 
 
 def _forgotten(embed: Path) -> Iterator[Path]:
-    running = {_status(path).get("id") for path in (embed / _STATUS).glob("*.xml")}
+    running = {_number(path) for path in (embed / _STATUS).glob("*.xml")}
     if None in running:
         # libvirt will say what is wrong with it
         return
@@ -56,19 +49,10 @@ def _forgotten(embed: Path) -> Iterator[Path]:
                 yield path
 
 
-def _status(path: Path) -> dict[str, str]:
-    """The number (`id`) of a domain and its process (`pid`), as far as its status file has them."""
+def _number(status: Path) -> str | None:
+    """The domain's number, by its status file."""
     try:
-        root = ElementTree.parse(path).getroot()
+        domain = ElementTree.parse(status).find("domain")
     except ElementTree.ParseError:
-        return {}
-    domain = root.find("domain")
-    return {**root.attrib, **({} if domain is None else domain.attrib)}
-
-
-def _is_zombie(pid: str) -> bool:
-    try:
-        after_name = Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return False
-    return after_name[0] == "Z"
+        return None
+    return None if domain is None else domain.get("id")

@@ -19,6 +19,10 @@ BOOT_LIMIT_S = 180.0
 STOP_LIMIT_S = 60.0
 _LOOK_AGAIN_S = 0.1
 
+# Who began a VM and was killed at it leaves a QEMU that libvirt waits for, for half a minute: as
+# long as stopping it waits for libvirt. It has ended that QEMU by then, so once more will do.
+_STOPS = 2
+
 
 class Power(Rewinding):
     """What VMs that exist may be told. Errors are VmError; `progress` is told of waiting."""
@@ -119,9 +123,14 @@ class Power(Rewinding):
         make_directory(places.sockets, group=group)
 
     def _destroy(self, domain: "libvirt.virDomain") -> None:
-        try:
-            domain.destroy()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-                raise LibvirtFailed(f"cannot stop {domain.name()}: {error}") from error
-            # it ended by itself meanwhile
+        for tried in range(_STOPS):
+            try:
+                domain.destroy()
+                return
+            except libvirt.libvirtError as error:
+                code = error.get_error_code()
+                if code == libvirt.VIR_ERR_OPERATION_INVALID:
+                    # it ended by itself meanwhile
+                    return
+                if code != libvirt.VIR_ERR_OPERATION_TIMEOUT or tried == _STOPS - 1:
+                    raise LibvirtFailed(f"cannot stop {domain.name()}: {error}") from error
