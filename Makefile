@@ -49,6 +49,7 @@ setup: debian-packages .venv/.installed $(EXTENSIONS) $(STUBS)
 debian-packages:
 	@scripts/setup-debian
 
+# Python compiles what is imported when it is; all of it would take a quarter of the time.
 .venv/.installed: pyproject.toml | debian-packages
 	@echo 'setup: .venv'
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or newer is needed; name it with PYTHON=...")'

@@ -19,8 +19,8 @@ BOOT_LIMIT_S = 180.0
 STOP_LIMIT_S = 60.0
 _LOOK_AGAIN_S = 0.1
 
-# Who began a VM and was killed at it leaves a QEMU that libvirt waits for, for half a minute: as
-# long as stopping it waits for libvirt. It has ended that QEMU by then, so once more will do.
+# Where whoever began a VM was killed at it, libvirt has been seen to hold the domain for the half
+# minute that stopping it waits.
 _STOPS = 2
 
 
