@@ -12,6 +12,7 @@ from types import TracebackType
 from tmem_host.provision.agent import Agent
 from tmem_host.provision.image import Image
 from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.vm.domain_xml import EVERY_GUEST
 from tmem_shim.agent_protocol import PORT_NAME
 
 # A slow machine is no failure.
@@ -46,7 +47,7 @@ class Guest:
         self._console = self.folder / "console.log"
         words = (
             "root=/dev/vda ro rootfstype=squashfs init=/sbin/tmem-init"
-            f" console=ttyS0 panic=-1 quiet {arguments}"
+            f" {EVERY_GUEST} panic=-1 quiet {arguments}"
         )
         command = [
             *(qemu, "-accel", "tcg", "-cpu", "max", "-m", "256", "-nodefaults"),

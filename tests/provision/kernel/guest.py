@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmem_host.provision.kernel import Kernel
+from tmem_host.provision.vm.domain_xml import EVERY_GUEST
 
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -83,7 +84,7 @@ def guest(
         *(qemu, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory_mib)),
         *("-nodefaults", "-no-reboot", "-display", "none", "-serial", f"file:{console}"),
         *("-kernel", str(kernel.image), "-initrd", str(initramfs)),
-        *("-append", "console=ttyS0 panic=-1 quiet loglevel=7"),
+        *("-append", f"{EVERY_GUEST} panic=-1 quiet loglevel=7"),
         *(word for drive in drives for word in ("-drive", drive)),
         *(card if network else ()),
     ]

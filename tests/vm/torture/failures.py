@@ -76,11 +76,13 @@ def reset_guest(run: Run, node: Node) -> None:
 
 def pause_guest(run: Run, node: Node) -> None:
     """A guest stands still until the cluster takes it for dead, and goes on as if nothing had been,
-    with puts on their way. It has nothing to write back: ocfs2 itself does not survive that.
+    with puts on their way. It has nothing to write back, not even when files were read: ocfs2
+    itself does not survive that.
 
     What it reads then is nobody's promise, so nobody looks; it is killed and boots again.
     """
     run.load.pause(node)
+    run.site.keep_no_access_times(node)
     run.sync(node)
     puts = Thread(target=_puts_until_gone, args=(run, node))
     puts.start()

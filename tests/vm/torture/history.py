@@ -78,12 +78,10 @@ class File:
     undurable: list[Change] = field(default_factory=list)
     cloned: bool = False
 
-    def written_directly(self, node: int, since: int) -> bool:
-        """Whether a direct write of that node to any of it had not ended at that time."""
+    def being_written(self, node: int, since: int) -> bool:
+        """Whether a write of that node to any of it had not ended at that time."""
         changes = (change for block in self.blocks for change, _ in block.entries)
-        return any(
-            change.direct and change.node == node and not change.over(since) for change in changes
-        )
+        return any(change.node == node and not change.over(since) for change in changes)
 
     def measure(self) -> None:
         """Finds the size anew."""

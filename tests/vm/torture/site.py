@@ -272,6 +272,10 @@ class Site:
             *(f"/dev/disk/by-serial/{DISK}", cluster.MOUNT_POINT),
         )
 
+    def keep_no_access_times(self, node: Node) -> None:
+        """From now on its reads change nothing, until it mounts again."""
+        node.run("mount", "-o", "remount,bind,noatime", cluster.MOUNT_POINT)
+
     def pid(self, node: Node) -> int:
         """Of its QEMU."""
         with self.vms() as vms:

@@ -120,7 +120,7 @@ def _is_uncopied(read: Read, what: Found, files: Sequence[File]) -> bool:
     return (
         what == ZEROS
         and read.how == "direct"
-        and any(file.cloned and file.written_directly(read.node, read.began) for file in files)
+        and any(file.cloned and file.being_written(read.node, read.began) for file in files)
     )
 
 

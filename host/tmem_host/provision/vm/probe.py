@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmem_host.provision.paths import cache_directory
-from tmem_host.provision.vm.domain_xml import emulator
+from tmem_host.provision.vm.domain_xml import EVERY_GUEST, emulator
 from tmem_host.provision.vm.errors import VmError
 from tmem_host.provision.vm.spec import Accelerator
 
@@ -100,7 +100,7 @@ def boot_once(kernel: Path, accelerator: str, limit_s: float) -> tuple[bytes, st
             *("-cpu", "host" if accelerator == "kvm" else "qemu64"),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
             *("-kernel", str(kernel), "-initrd", str(initrd), "-serial", f"file:{serial}"),
-            *("-append", "console=ttyS0 quiet panic=-1"),
+            *("-append", f"{EVERY_GUEST} quiet panic=-1"),
         ]
         failure: str | None
         try:
