@@ -8,6 +8,7 @@ int tmem_request_new_pool(struct tmem_session *session, const struct tmem_messag
 			  const void *untrusted_uuid, struct tmem_message *reply)
 {
 	uint32_t flags = (uint32_t)request->index;
+	bool new_mount = (request->flags & TMEM_WIRE_NEW_MOUNT) != 0;
 	uint32_t pool, granted;
 	int code;
 
@@ -15,8 +16,8 @@ int tmem_request_new_pool(struct tmem_session *session, const struct tmem_messag
 	 */
 	if (request->index > UINT32_MAX)
 		return TMEM_EINVAL;
-	if (flags & TMEM_POOL_SHARED && !(request->flags & TMEM_WIRE_NEW_MOUNT) &&
-	    !tmem_session_may_rejoin(session, tmem_now_ns()))
+	if (flags & TMEM_POOL_SHARED && !new_mount &&
+	    !tmem_session_may_rejoin(session, untrusted_uuid, tmem_now_ns()))
 		return TMEM_ETIMEDOUT;
 	code = tmem_pool_new(session->client, untrusted_uuid, flags, &pool, &granted);
 	if (code != 0)
@@ -27,6 +28,8 @@ int tmem_request_new_pool(struct tmem_session *session, const struct tmem_messag
 			(void)tmem_pool_destroy(session->client, pool);
 			return TMEM_ENOMEM;
 		}
+		if (new_mount)
+			tmem_session_new_mount(session, untrusted_uuid);
 	}
 	reply->pool = pool;
 	reply->index = granted;

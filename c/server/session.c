@@ -197,6 +197,7 @@ static int begin_epoch(struct tmem_session *session, const struct tmem_offer *of
 		.echo_ns = offer->same_boot ? session->progress.echo_ns : 0,
 	};
 	session->progress_changed = true;
+	session->new_mount_count = 0;
 	tmem_session_write_progress(session);
 	memcpy(durable.boot_id, offer->hello.boot_id, TMEM_BOOT_ID_BYTES);
 	memcpy(durable.implementation, offer->hello.implementation, TMEM_IMPLEMENTATION_BYTES);

@@ -26,6 +26,9 @@ struct tmem_worker;
 enum { TMEM_TOKENS_A_LEASE = 16, TMEM_EXPEL_LEASES_MAX = 48 };
 _Static_assert(TMEM_TOKENS >= TMEM_TOKENS_A_LEASE * (TMEM_EXPEL_LEASES_MAX + 1), "all are kept");
 
+/* A mount that is more than these is treated as one of before the session. */
+enum { TMEM_NEW_MOUNTS = 16 };
+
 struct tmem_times {
 	uint64_t lease_ns;
 	uint64_t expel_ns;
@@ -93,6 +96,9 @@ struct tmem_session {
 	uint32_t join_count;
 	uint32_t join_room;
 	uint64_t token_sent; /* the newest that the guest was sent */
+	/* what mounts that were made in this session have joined: who stays out is not they */
+	uint8_t new_mounts[TMEM_NEW_MOUNTS][TMEM_UUID_BYTES];
+	uint32_t new_mount_count;
 	struct tmem_event_rate rate;
 	bool has_unsent_bye;
 	uint64_t trace_generation; /* of the recording in which it has a number */
@@ -218,8 +224,11 @@ bool tmem_session_served(struct tmem_session *session, uint32_t untrusted_pool);
 /* Before the client joins its first shared pool: the time in which it must echo runs from now on,
  * not from when it last shared one. It is not served before its first echo. */
 void tmem_session_start_clock(struct tmem_session *session);
-/* Whether mounts that were members before may join shared pools (R-a). */
-bool tmem_session_may_rejoin(const struct tmem_session *session, uint64_t now_ns);
+/* Whether a mount that was a member before may join the shared pool @uuid (R-a). */
+bool tmem_session_may_rejoin(const struct tmem_session *session, const uint8_t *uuid,
+			     uint64_t now_ns);
+/* A mount that was made in this session has joined it. */
+void tmem_session_new_mount(struct tmem_session *session, const uint8_t *uuid);
 /* The client has joined the shared pool under @pool: 0 or -ENOMEM. */
 int tmem_session_join(struct tmem_session *session, uint32_t pool);
 /* The pool is gone. */

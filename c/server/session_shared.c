@@ -56,9 +56,28 @@ static bool lapsed_outside(const struct tmem_session *session, uint64_t now_ns)
 	       now_ns >= session->progress.echo_ns + session->server->times.expel_ns;
 }
 
-bool tmem_session_may_rejoin(const struct tmem_session *session, uint64_t now_ns)
+static bool is_new_mount(const struct tmem_session *session, const uint8_t *uuid)
 {
-	return !(session->durable.flags & TMEM_STATE_STAYS_OUT) && !lapsed_outside(session, now_ns);
+	for (uint32_t i = 0; i < session->new_mount_count; i++)
+		if (memcmp(session->new_mounts[i], uuid, TMEM_UUID_BYTES) == 0)
+			return true;
+	return false;
+}
+
+bool tmem_session_may_rejoin(const struct tmem_session *session, const uint8_t *uuid,
+			     uint64_t now_ns)
+{
+	bool stays_out =
+		session->durable.flags & TMEM_STATE_STAYS_OUT && !is_new_mount(session, uuid);
+
+	return !stays_out && !lapsed_outside(session, now_ns);
+}
+
+void tmem_session_new_mount(struct tmem_session *session, const uint8_t *uuid)
+{
+	if (session->new_mount_count == TMEM_NEW_MOUNTS || is_new_mount(session, uuid))
+		return;
+	memcpy(session->new_mounts[session->new_mount_count++], uuid, TMEM_UUID_BYTES);
 }
 
 int tmem_session_join(struct tmem_session *session, uint32_t pool)

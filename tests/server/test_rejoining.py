@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -111,6 +112,28 @@ def test_what_it_echoes_after_a_lapse_makes_it_no_younger(left_young: Peer, epoc
         left_young.memory.confirmed = left_young.memory.token
         assert not left_young.begin()["rejoin"]
     assert left_young.join(shared=SHARED.bytes).status == p.ETIMEDOUT
+
+
+def test_a_new_mount_of_who_stays_out_rejoins(patient: Host) -> None:
+    """Recovery has no new mount leave and join again. What else was mounted before stays out."""
+    other = uuid.uuid4().bytes
+    two = Two(patient)
+    two.peers[0].memory.confirmed = 0
+    assert not two.peers[0].begin()["rejoin"]
+    joined = two.peers[0].join(shared=SHARED.bytes, new_mount=True)
+    assert two.peers[0].echo() == p.DONE
+    assert two.peers[0].call(p.DESTROY_POOL, pool=joined.pool).status == p.DONE
+    assert two.peers[0].join(shared=SHARED.bytes).index & p.SHARED
+    assert two.peers[0].join(shared=other).status == p.ETIMEDOUT
+
+
+def test_a_new_mount_stays_out_from_the_next_session_on(patient: Host) -> None:
+    two = Two(patient)
+    for _ in range(2):
+        two.peers[0].memory.confirmed = 0
+        assert not two.peers[0].begin()["rejoin"]
+        assert two.peers[0].join(shared=SHARED.bytes).status == p.ETIMEDOUT
+        assert two.peers[0].join(shared=SHARED.bytes, new_mount=True).status == p.DONE
 
 
 def test_another_boot_has_no_old_mounts(patient: Host) -> None:
