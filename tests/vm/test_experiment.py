@@ -73,7 +73,8 @@ def test_without_tmem(reading: Running) -> None:
     # it fits into their RAM
     assert all(guest.disk_read_bytes < DATA_BYTES // 10 for guest in none["reread"].guest)
     assert all(run.arena_pages == 0 for run in none.values())
-    assert all(guest.cpu_seconds > 0 for run in none.values() for guest in run.guest)
+    # who only waits may take less than can be measured
+    assert all(sum(guest.cpu_seconds for guest in run.guest) > 0 for run in none.values())
     phases = {sample.phase for sample in reading.result().samples if sample.arm == "none"}
     assert phases >= {"cold", "second", "reread"}
 
