@@ -37,6 +37,7 @@ def test_savings_grow_with_the_number_of_guests() -> None:
     saved = [each.saving.saved_bytes.median for each in found.headlines if each.saving]
     assert saved == sorted(saved, reverse=True)
     assert len(saved) == 3
+    assert found.rounds == PLAN.rounds
 
 
 def test_reads_that_each_guest_is_spared() -> None:
@@ -91,6 +92,7 @@ def test_results_that_are_put_together_are_more_rounds() -> None:
     merged = merge(result(PLAN, replace(PLAN, seed=8)))
     assert {run.round for run in merged.runs} == {1, 2, 3, 4}
     assert merged.differences == []
+    assert analysis([PLAN, replace(PLAN, seed=8)]).rounds == 4
 
 
 def test_results_that_differ_in_more() -> None:

@@ -88,7 +88,7 @@ class Analysis:
     headers: list[Header]  # of each result that was merged
     differences: list[str]  # among those, of what should be alike
     end: End
-    rounds: int
+    rounds: int  # the most behind one point
     curves: Curves
     compared: list[Compared]
     beside: list[Beside]
@@ -133,7 +133,15 @@ def analyse(result: Merged) -> Analysis:
         headers=result.headers,
         differences=result.differences,
         end=result.end,
-        rounds=len({run.round for run in result.runs}),
+        rounds=max(
+            (
+                point.seconds.rounds
+                for arms in points.values()
+                for curve in arms.values()
+                for point in curve
+            ),
+            default=0,
+        ),
         curves=points,
         compared=compared,
         beside=[

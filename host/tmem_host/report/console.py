@@ -20,8 +20,8 @@ def print_report(
     tables: Sequence[Table],
     conditions: str,
 ) -> None:
-    """The tables, a sentence on what they hold for, what warns of them; and the answers, which
-    come last since that is what a terminal shows."""
+    """The tables, a sentence on what they hold for, what warns of them; and the answers, the
+    first of them last, since that is what a terminal shows."""
     tables = [table for table in tables if table.rows]
     if stream.isatty():
         _print_rich(Console(file=stream, highlight=False), answers, told, tables, conditions)
@@ -30,8 +30,7 @@ def print_report(
     for table in tables:
         lines += [f"{table.title}. {table.about}", columns(table.heads, table.rows), ""]
     lines += [conditions, *map(_noticed, told), ""]
-    main, *others = answers
-    lines += [*(other.sentence for other in others), main.sentence, *main.details]
+    lines += [*(answer.sentence for answer in reversed(answers)), *answers[0].details]
     print("\n".join(lines), file=stream)
 
 
@@ -55,10 +54,9 @@ def _print_rich(
     for notice in told:
         console.print(_noticed(notice), style="yellow" if notice.warns else "dim", markup=False)
     console.print()
-    main, *others = answers
-    for answer in (*others, main):
+    for answer in reversed(answers):
         console.print(answer.sentence, style="bold", markup=False)
-    for detail in main.details:
+    for detail in answers[0].details:
         console.print(detail, markup=False)
 
 
