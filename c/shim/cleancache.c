@@ -30,6 +30,12 @@ int tmem_cleancache_get_page(struct tmem_shim *shim, uint32_t pool, const struct
 	return tmem_shim_get(shim, pool, oid, index, page);
 }
 
+bool tmem_cleancache_surely_absent(struct tmem_shim *shim, uint32_t pool,
+				   const struct tmem_oid *oid, uint64_t index)
+{
+	return tmem_summary_surely_absent(shim, pool, oid, index);
+}
+
 void tmem_cleancache_put_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			      uint64_t index, const void *page)
 {

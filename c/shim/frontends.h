@@ -23,6 +23,14 @@ int tmem_cleancache_rejoin_shared_fs(struct tmem_shim *shim, const uint8_t *uuid
 int tmem_cleancache_get_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			     uint64_t index, void *page);
 
+#ifndef TMEM_CDEF
+/* Atomic, without a lock. Whether a get of it would miss without having done anything (T); then it
+ * is counted as one that has. What most gets of a cold read are: a caller that asks is spared the
+ * rest of a get, and what it does beside one. */
+bool tmem_cleancache_surely_absent(struct tmem_shim *shim, uint32_t pool,
+				   const struct tmem_oid *oid, uint64_t index);
+#endif
+
 /* Atomic. A page that cannot be queued is flushed (L); the caller refuses compound pages. */
 void tmem_cleancache_put_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			      uint64_t index, const void *page);

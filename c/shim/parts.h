@@ -14,8 +14,25 @@ void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags);
 
 uint64_t tmem_shim_now(struct tmem_shim *shim);
 void tmem_shim_tell(struct tmem_shim *shim, int event, int64_t code);
-uint64_t tmem_shim_hash(const struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
-			uint64_t index);
+
+static inline uint64_t tmem_shim_mix(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * 0xbf58476d1ce4e5b9ull;
+	return hash ^ hash >> 32;
+}
+
+/* Without the lock, too. Each get and each put makes one or more, and nobody is kept out by them: a
+ * guest that has them collide makes its own calls slow. The last step is that of splitmix64. */
+static inline uint64_t tmem_shim_hash(const struct tmem_shim *shim, uint32_t pool,
+				      const struct tmem_oid *oid, uint64_t index)
+{
+	uint64_t hash = tmem_shim_mix(shim->seed, pool);
+
+	for (int i = 0; i < TMEM_OID_WORDS; i++)
+		hash = tmem_shim_mix(hash, oid->words[i]);
+	hash = tmem_shim_mix(hash, index) * 0x94d049bb133111ebull;
+	return hash ^ hash >> 31;
+}
 
 static inline bool tmem_oid_equal(const struct tmem_oid *a, const struct tmem_oid *b)
 {

@@ -268,25 +268,6 @@ uint64_t tmem_shim_now(struct tmem_shim *shim)
 	return tmem_platform_now_ns();
 }
 
-static uint64_t mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * 0xbf58476d1ce4e5b9ull;
-	return hash ^ hash >> 32;
-}
-
-/* Each get and each put makes one or more, and nobody is kept out by them: a guest that has them
- * collide makes its own calls slow. The last step is that of splitmix64. */
-uint64_t tmem_shim_hash(const struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
-			uint64_t index)
-{
-	uint64_t hash = mix(shim->seed, pool);
-
-	for (int i = 0; i < TMEM_OID_WORDS; i++)
-		hash = mix(hash, oid->words[i]);
-	hash = mix(hash, index) * 0x94d049bb133111ebull;
-	return hash ^ hash >> 31;
-}
-
 /* ---- looking at it -------------------------------------------------------------------- */
 
 void tmem_shim_info(struct tmem_shim *shim, struct tmem_shim_info *ret)

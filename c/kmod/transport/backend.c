@@ -36,6 +36,8 @@ static int get(void *context, int pool, const struct tmem_oid *oid, uint64_t ind
 	int result;
 
 	tmem_pump_make_room();
+	if (tmem_cleancache_surely_absent(shim(), pool, oid, index))
+		return -1;
 	backlog = tmem_shim_backlog(shim());
 	result = tmem_cleancache_get_page(shim(), pool, oid, index, page);
 	/* what it asked for ahead goes at once; puts that are there go on waiting for their batch

@@ -46,11 +46,6 @@ u64 tmem_transport_poll_ns(void)
 	return (u64)min_t(unsigned int, READ_ONCE(poll_us), POLL_MAX_US) * NSEC_PER_USEC;
 }
 
-unsigned int tmem_transport_staged_pages(void)
-{
-	return staged_pages;
-}
-
 bool tmem_transport_panics(void)
 {
 	return strcmp(lost, "wait");
@@ -170,6 +165,7 @@ static int __init load(void)
 	mutex_init(&transport->pump);
 	init_waitqueue_head(&transport->wake);
 	transport->fill_ns = U64_MAX;
+	transport->crowded_pages = staged_pages / 2;
 	code = make_shim();
 	if (code)
 		return code;

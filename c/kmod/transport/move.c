@@ -160,14 +160,9 @@ void tmem_platform_poll(struct tmem_platform_done *done)
 
 /* kswapd puts hundreds of pages between two gets, so there has to be room for as many. Much is made
  * at a time: what goes out then goes in long batches. */
-static bool crowded(void)
-{
-	return tmem_shim_staged(tmem_transport.shim) >= tmem_transport_staged_pages() / 2;
-}
-
 static bool roomy(void)
 {
-	return tmem_shim_staged(tmem_transport.shim) < tmem_transport_staged_pages() / 4;
+	return tmem_shim_staged(tmem_transport.shim) < tmem_transport.crowded_pages / 2;
 }
 
 /* Moves bytes until there is room, the thread has something to do that is only its own (echoes are
@@ -196,14 +191,13 @@ static void make_room(u64 *moved_ns)
 	stop_moving();
 }
 
-void tmem_pump_make_room(void)
+void tmem_pump_move_until_roomy(void)
 {
 	struct tmem_transport *transport = &tmem_transport;
 	u64 now_ns, moved_ns, end_ns;
 	u32 staged;
 
-	/* every get comes by here, and most go on */
-	if (!crowded() || !READ_ONCE(transport->running))
+	if (!READ_ONCE(transport->running))
 		return;
 	now_ns = moved_ns = ktime_get_ns();
 	end_ns = now_ns + ROOM_MS * NSEC_PER_MSEC;

@@ -89,8 +89,9 @@ struct tmem_transport {
 	bool probe;   /* the host end is another: something may have been lost with the last one */
 	u32 closed;   /* times the host has closed the port */
 	u64 fill_ns;  /* nobody has answered HELLO by then: send zeros; U64_MAX: not */
-	u64 stalled_ns; /* the host took nothing for a while: no get waits for it until then */
-	u64 due_ns;     /* of the shim's next tick */
+	u64 stalled_ns;    /* the host took nothing for a while: no get waits for it until then */
+	u64 due_ns;        /* of the shim's next tick */
+	u32 crowded_pages; /* with so many staged puts come faster than the host takes them */
 	struct tmem_port *port; /* NULL: no device */
 	struct tmem_transport_counters counters;
 };
@@ -102,7 +103,6 @@ extern struct tmem_transport tmem_transport;
 /* What the parameters say: how long a task that waits for an answer moves bytes itself, 0: not at
  * all; what becomes of a load whose page the host has lost. */
 u64 tmem_transport_poll_ns(void);
-unsigned int tmem_transport_staged_pages(void);
 bool tmem_transport_panics(void);
 const char *tmem_transport_device(void);
 bool tmem_transport_attached(void);
@@ -163,7 +163,13 @@ void tmem_pump_listen(bool moved);
 /* Task, without @pump. Puts come faster than the host takes them: makes room by moving bytes, for
  * as long as the host takes them, where a task may wait: in gets, since who reads is who has pages
  * put, and between passes of reclaim (L). */
-void tmem_pump_make_room(void);
+void tmem_pump_move_until_roomy(void);
+/* The same where it is crowded. Every get comes by here, and most go on. */
+static inline void tmem_pump_make_room(void)
+{
+	if (tmem_shim_staged(tmem_transport.shim) >= tmem_transport.crowded_pages)
+		tmem_pump_move_until_roomy();
+}
 
 /* ---- reclaim.c ------------------------------------------------------------------------ */
 
