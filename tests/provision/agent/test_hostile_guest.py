@@ -213,6 +213,13 @@ def test_an_agent_that_knows_no_request_is_not_asked_for_ever(liar: Liar, agent:
         agent.ping()
 
 
+def test_an_agent_that_starts_twice_is_asked_again(liar: Liar, agent: Agent) -> None:
+    """Memory may run out in the guest just when it is asked; the request was not begun."""
+    answers = iter([_saying({"type": "unknown"})] * 2 + [_saying(_GOOD)])
+    liar.answer = lambda session, request: next(answers)(session, request)
+    assert agent.ping().kernel == "5.10"
+
+
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.text(max_size=9)),
     lambda inner: st.one_of(

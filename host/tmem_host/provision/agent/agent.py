@@ -24,6 +24,8 @@ _MIB = 1 << 20
 # Between a command's limit and its result: it gets SIGTERM, SIGKILL, and is given up.
 _AFTER_LIMIT_S = 60.0
 _RETRY_S = 0.05
+# An agent that starts as often as this after it was connected to, before it was asked anything.
+_STARTS_MAX = 3
 
 Sent = Callable[[int], None]
 
@@ -202,6 +204,7 @@ class Agent:
         source: Source | None = None,
         on_data: OnData | None = None,
     ) -> object:
+        starts = 0
         with self._lock:
             while True:
                 fresh = self._connection is None
@@ -222,7 +225,8 @@ class Agent:
                     raise
                 except Stale:
                     self._drop()
-                    if fresh:
+                    starts += fresh
+                    if starts == _STARTS_MAX:
                         raise AgentUnreachable(
                             f"the agent of {self._guest} keeps starting; its serial log says why"
                         ) from None
