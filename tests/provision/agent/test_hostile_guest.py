@@ -216,7 +216,11 @@ def test_an_agent_that_knows_no_request_is_not_asked_for_ever(liar: Liar, agent:
 def test_an_agent_that_starts_twice_is_asked_again(liar: Liar, agent: Agent) -> None:
     """Memory may run out in the guest just when it is asked; the request was not begun."""
     answers = iter([_saying({"type": "unknown"})] * 2 + [_saying(_GOOD)])
-    liar.answer = lambda session, request: next(answers)(session, request)
+
+    def answer(session: int, request: Message) -> bytes:
+        return next(answers)(session, request)
+
+    liar.answer = answer
     assert agent.ping().kernel == "5.10"
 
 
