@@ -107,7 +107,8 @@ test-fast: setup lint test-c test-fuzz test-host
 
 # In smaller sizes (tests/vm/flavour.py); no part of `test`, as the kernel takes as long to build as
 # two others.
-DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap cleancache transport failures_of_one_guest
+DEBUG_TESTS := guest_kernel_served file_systems kernel_life frontswap cleancache transport \
+	failures_of_one_guest falls_silent lost_swap through_the_service
 DEBUG_TIMEOUT_S := 1800
 test-debug: setup
 	$(call heading,guests with the debug kernel)
