@@ -135,7 +135,7 @@ print(longest_s)
 def _start_clock() -> None:
     in_guest(
         f"python3 - >/run/longest 2>&1 <<'END' &\n{_CLOCK}END\n"
-        "until [ -e /run/ticking ]; do sleep 0.1; done"
+        "until [ -e /run/ticking ]; do kill -0 $!; sleep 0.1; done"
     )
 
 
