@@ -22,9 +22,10 @@ struct tmem_channel {
 	struct tmem_channel *next_of_server; /* server's lock */
 	struct tmem_channel *next;           /* of the worker */
 	struct tmem_socket *sockets;
-	uint64_t retry_ns; /* connect, or listen again; UINT64_MAX: not now */
+	uint64_t retry_ns; /* connect, hang up, or listen again; UINT64_MAX: not now */
 	uint32_t wait_ms;  /* before the next try */
 	uint64_t opened_ns;
+	bool unheard; /* it was hung up since nobody was heard: what begins instead is no event */
 };
 
 /* Before a channel tries for the second time. */
@@ -32,7 +33,8 @@ enum { TMEM_CHANNEL_WAIT_MS = 10 };
 
 /* A socket that is connected to @path, or a negative errno. */
 int tmem_channel_connect_to(const char *path);
-/* Waits for connections, or connects; when that cannot be, it is tried again later. */
+/* Waits for connections, connects, or hangs up what nobody has spoken over; when that cannot be, it
+ * is tried again later. */
 void tmem_channel_try(struct tmem_worker *worker, struct tmem_channel *channel);
 /* Takes the connections that wait at a listening channel. */
 void tmem_channel_accept(struct tmem_worker *worker, struct tmem_channel *channel);

@@ -12,7 +12,8 @@
 enum {
 	ACCEPTS_A_TURN = 16,
 	RETRY_MS_MAX = 1000,
-	NO_ROOM_MS = 100, /* to wait when there is no file descriptor left */
+	NO_ROOM_MS = 100,   /* to wait when there is no file descriptor left */
+	UNHEARD_MS = 10000, /* that a connection lasts over which nothing comes */
 	NS_PER_MS = 1000000,
 };
 
@@ -111,11 +112,27 @@ static void try_to_connect(struct tmem_worker *worker, struct tmem_channel *chan
 
 	if (fd >= 0 && admit(channel, fd) && open_socket(worker, channel, fd) == 0) {
 		channel->opened_ns = tmem_now_ns();
+		retry_in(worker, channel, UNHEARD_MS);
 		return;
 	}
 	retry_in(worker, channel, channel->wait_ms);
 	channel->wait_ms =
 		2 * channel->wait_ms < RETRY_MS_MAX ? 2 * channel->wait_ms : RETRY_MS_MAX;
+}
+
+/*
+ * QEMU stops looking at a port when a guest writes to it that was paused and has no host end any
+ * more, and tells neither that guest nor whoever connects next. Only the end of a connection has it
+ * look again.
+ */
+static void hang_up_if_unheard(struct tmem_worker *worker, struct tmem_channel *channel)
+{
+	struct tmem_socket *socket = channel->sockets;
+
+	if (tmem_connection_heard(&socket->connection))
+		return;
+	channel->unheard = true;
+	tmem_socket_close(worker, socket);
 }
 
 void tmem_channel_lost(struct tmem_worker *worker, struct tmem_channel *channel)
@@ -137,10 +154,12 @@ void tmem_channel_lost(struct tmem_worker *worker, struct tmem_channel *channel)
 
 void tmem_channel_try(struct tmem_worker *worker, struct tmem_channel *channel)
 {
-	if (channel->kind == TMEM_CHANNEL_CONNECTS)
-		try_to_connect(worker, channel);
-	else
+	if (channel->kind == TMEM_CHANNEL_LISTENS)
 		listen_again(worker, channel);
+	else if (channel->sockets != NULL)
+		hang_up_if_unheard(worker, channel);
+	else
+		try_to_connect(worker, channel);
 }
 
 uint64_t tmem_channels_retry(struct tmem_worker *worker, uint64_t now_ns)

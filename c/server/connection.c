@@ -23,6 +23,11 @@ void tmem_connection_deinit(struct tmem_connection *connection)
 	free(connection->unsent);
 }
 
+bool tmem_connection_heard(const struct tmem_connection *connection)
+{
+	return connection->served_bytes != 0 || connection->rest_bytes != 0;
+}
+
 bool tmem_connection_keep_unsent(struct tmem_connection *connection, const void *data, size_t bytes)
 {
 	size_t kept = connection->unsent_bytes - connection->unsent_at;

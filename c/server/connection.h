@@ -61,6 +61,8 @@ struct tmem_connection {
 void tmem_connection_init(struct tmem_connection *connection, struct tmem_session *session);
 /* Detaches it from its session and frees what it keeps. */
 void tmem_connection_deinit(struct tmem_connection *connection);
+/* Whether the peer has ever sent anything. */
+bool tmem_connection_heard(const struct tmem_connection *connection);
 
 /*
  * Serves what can be served of turn->in: in one turn at most TMEM_SERVER_TURN_REQUESTS requests,

@@ -78,7 +78,9 @@ int64_t tmem_server_listen(struct tmem_server *server, const struct tmem_channel
 
 /* Connects to path, where QEMU listens, and again whenever the connection is lost, until the
  * channel is removed: at once, then after 10 ms, doubling up to 1 s. A connection that lasted less
- * than a second counts as a try. Returns as above; that nobody listens yet is no error. */
+ * than a second counts as a try. One over which nothing has come for 10 s is replaced, without an
+ * event: QEMU may look at the port only then. Returns as above; that nobody listens yet is no
+ * error. */
 int64_t tmem_server_connect(struct tmem_server *server, const struct tmem_channel_options *options,
 			    struct tmem_error *error);
 

@@ -35,8 +35,10 @@ int tmem_socket_open(struct tmem_worker *worker, struct tmem_channel *channel, i
 	channel->sockets = socket;
 	worker->sockets++;
 	tmem_socket_account(socket);
-	tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_CONNECTED, 0,
-			 session->name, "channel %lld", (long long)channel->number);
+	if (!channel->unheard)
+		tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_CONNECTED, 0,
+				 session->name, "channel %lld", (long long)channel->number);
+	channel->unheard = false;
 	return 0;
 }
 
@@ -65,8 +67,9 @@ void tmem_socket_close(struct tmem_worker *worker, struct tmem_socket *socket)
 		socket->next_waiting = worker->closed;
 		worker->closed = socket;
 	}
-	tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_DISCONNECTED, 0,
-			 session->name, "channel %lld", (long long)channel->number);
+	if (!channel->unheard)
+		tmem_events_post(&session->server->events, &session->rate, TMEM_EVENT_DISCONNECTED,
+				 0, session->name, "channel %lld", (long long)channel->number);
 	tmem_channel_lost(worker, channel);
 }
 

@@ -219,6 +219,30 @@ def test_a_machine_that_hangs_up_at_once_is_not_hammered(host: Host, path: str) 
     assert count < 20
 
 
+def test_a_connection_over_which_nothing_comes_is_replaced(host: Host, tmp_path: Path) -> None:
+    """QEMU may have stopped looking at the port. It is no event; and one that was used is kept."""
+    peers = {}
+    with contextlib.ExitStack() as stack:
+        for client in ("idle", "silent"):
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            listener.bind(str(tmp_path / client))
+            listener.listen(1)
+            host.server.connect(tmp_path / client, client=client)
+            peer = accepted(listener, Memory(client.encode().ljust(16, b".")))
+            peers[client] = stack.enter_context(contextlib.closing(peer))
+        works(peers["idle"])
+        with contextlib.closing(accepted(listener, peers["silent"].memory)) as again:
+            with pytest.raises(Ended):
+                peers["silent"].receive()
+            works(again)
+            events = list(iter(host.server.next_event, None))
+        assert peers["idle"].get(peers["idle"].new_pool(), 1) is None
+    assert [event.kind for event in events if event.client == "silent"] == [
+        EventKind.CONNECTED,
+        EventKind.SESSION_STARTED,
+    ]
+
+
 # ---- adopting -----------------------------------------------------------------------------
 
 

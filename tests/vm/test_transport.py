@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The port of the transport while its host end comes and goes, under load in the guest."""
 
+import json
 import random
 import signal
 import socket
@@ -96,6 +97,27 @@ def _again(service: Live) -> None:
     assert_kernel_is_well(in_guest)
 
 
+def _pause() -> None:
+    with vms() as provisioner:
+        provisioner.pause("web")
+
+
+def _go_on_without_libvirt(breaks: int) -> None:
+    """Has QEMU let the guest go on, and waits until that has heard nothing for too long, as it had
+    `breaks` times before."""
+    (monitor,) = choose_places(EMBED).embed.glob("lib/qemu/domain-*-web/monitor.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+        end.connect(str(monitor))
+        with end.makefile("rw", encoding="utf-8") as qmp:
+            assert '"QMP"' in qmp.readline()
+            for command in ("qmp_capabilities", "cont"):
+                qmp.write(json.dumps({"execute": command}))
+                qmp.flush()
+                while '"return"' not in (answer := qmp.readline()):
+                    assert '"event"' in answer, answer
+    Live.wait_for(lambda: _counter("breaks") > breaks)
+
+
 def _starve() -> None:
     """The guest's only processor has nothing left for the transport, for a few seconds."""
     in_guest(_STARVE)
@@ -105,12 +127,22 @@ def _starve() -> None:
 def test_a_host_end_that_is_another_after_a_pause(loaded: Live) -> None:
     """QEMU tells the guest nothing of what becomes of a port while it is paused: only the silence
     of the host does."""
-    with vms() as provisioner:
-        provisioner.pause("web")
+    _pause()
     loaded.stop(signal.SIGKILL)
     start(loaded)
     with vms() as provisioner:
         provisioner.start("web", wait=False)
+    _again(loaded)
+
+
+def test_a_host_end_that_was_missing_when_a_pause_ended(loaded: Live) -> None:
+    """QEMU could not write what the guest sent then, and does not look at the port any more: only
+    the end of another connection makes it."""
+    breaks = _counter("breaks")
+    _pause()
+    loaded.stop(signal.SIGKILL)
+    _go_on_without_libvirt(breaks)
+    start(loaded)
     _again(loaded)
 
 

@@ -131,8 +131,9 @@ class Server:
         peer_pid: int | None = None,
         peer_uid: int | None = None,
     ) -> int:
-        """Connects to `path`, and again whenever the connection is lost, until the channel is
-        removed. That nobody listens there yet is no error. Returns the channel's number."""
+        """Connects to `path`, and again whenever the connection is lost or nothing has come over it
+        for ten seconds, until the channel is removed. That nobody listens there yet is no error.
+        Returns the channel's number."""
         options = self._options(client, path, peer_pid, peer_uid)
         return self._make(lib.tmem_server_connect, options)
 
