@@ -49,6 +49,20 @@ def test_no_data_set(tmp_path: Path, arena_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_a_driver_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = tmp_path / "make"
+    make.write_text(
+        "#!/bin/sh\n"
+        "echo 'bench.c:1: undefined reference to `lost`' >&2\n"
+        "echo 'collect2: error: ld returned 1 exit status' >&2\n"
+        "exit 2\n"
+    )
+    make.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(BenchError, match=r"bench.c:1.* make .*VARIANT=release bench$"):
+        build()
+
+
 def test_the_driver_says_what_is_wrong(arena_path: Path) -> None:
     driver = build()
     with pytest.raises(BenchError, match=r"put: .*pages: No such file"):

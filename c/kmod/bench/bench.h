@@ -7,6 +7,7 @@
  *   module.c    parameters, loading and unloading, the file `run` in debugfs
  *   raw.c       the bare port: the port of the transport, moved by a loop
  *   calls.c     a mount and a swap area of its own, called as cleancache and frontswap call
+ *   pages.c     pages that can be told from each other
  *   samples.c   times of single operations, and what is read from `run`
  *
  * Everything runs in the task that writes to `run`, one run at a time.
@@ -15,6 +16,10 @@
 #define TMEM_BENCH_H
 
 #include <linux/types.h>
+
+#include "tmem_abi.h"
+
+struct page;
 
 enum {
 	TMEM_BENCH_OPERATIONS_MAX = 1 << 16, /* of one run */
@@ -37,6 +42,21 @@ void tmem_bench_samples_begin(void);
 void tmem_bench_sample(u64 ns);
 /* Their median; 0: there is none. */
 u64 tmem_bench_samples_median(void);
+
+/* ---- pages.c -------------------------------------------------------------------------- */
+
+/* 0 or -ENOMEM. */
+int tmem_bench_pages_init(void);
+void tmem_bench_pages_free(void);
+
+/* What pages are got into; locked, as whoever calls hooks has it. */
+extern struct page *tmem_bench_target;
+
+/* A locked page that says that it is page @index of @oid, until the 64th call from here. Pages do
+ * not compress. */
+struct page *tmem_bench_page(const struct tmem_oid *oid, u64 index);
+/* Whether tmem_bench_target is what that call made. */
+bool tmem_bench_is_intact(const struct tmem_oid *oid, u64 index);
 
 /* ---- raw.c ---------------------------------------------------------------------------- */
 

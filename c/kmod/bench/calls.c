@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What cleancache and frontswap would call, called in a loop: with a private mount, a shared one
- * and a swap area that no kernel has. Puts come with interrupts off, as they do. Pages do not
- * compress; each carries its own place, and is looked at when it comes back.
+ * and a swap area that no kernel has. Puts come with interrupts off, as they do.
  */
 #include "../hooks/module.h"
 
 #include <linux/delay.h>
-#include <linux/highmem.h>
 #include <linux/mm.h>
-#include <linux/pagemap.h>
-#include <linux/random.h>
 #include <linux/timekeeping.h>
 #include <linux/uuid.h>
 
 #include "bench.h"
 
 enum {
-	SOURCES = 64,
 	AREA = TMEM_HOOKS_AREAS - 1, /* beyond the kernel's own (MAX_SWAPFILES) */
 	READY_MS = 20000,
 	FAR_APART = 256, /* pages; nothing is read ahead, and no summary is shared */
@@ -28,9 +23,9 @@ static char *shared = "";
 module_param(shared, charp, 0444);
 MODULE_PARM_DESC(shared, "uuid of a shared pool that this guest may join, for the run miss_asked");
 
-static struct page *sources[SOURCES], *target;
 static int private_mount;
-static u64 next_object = 1; /* nothing is ever found under a new one */
+static const struct tmem_oid swapped; /* what pages of the swap area say that they are of */
+static u64 next_object = 1;           /* nothing is ever found under a new one */
 
 static struct tmem_oid new_object(void)
 {
@@ -46,35 +41,9 @@ static u64 now_ns(void)
 	return ktime_get_ns();
 }
 
-static u64 stamp_of(const struct tmem_oid *oid, u64 index)
-{
-	return oid->words[0] << 32 | index;
-}
-
-static struct page *stamped(const struct tmem_oid *oid, u64 index)
-{
-	struct page *page = sources[index % SOURCES];
-	u64 *words = kmap_atomic(page);
-
-	words[0] = stamp_of(oid, index);
-	kunmap_atomic(words);
-	return page;
-}
-
-static bool is_intact(const struct tmem_oid *oid, u64 index)
-{
-	const u64 *words = kmap_atomic(target), *source = kmap_atomic(sources[index % SOURCES]);
-	const size_t last = PAGE_SIZE / sizeof(*words) - 1;
-	bool intact = words[0] == stamp_of(oid, index) && words[last] == source[last];
-
-	kunmap_atomic((void *)source);
-	kunmap_atomic((void *)words);
-	return intact;
-}
-
 static void put(const struct tmem_oid *oid, u64 index)
 {
-	struct page *page = stamped(oid, index);
+	struct page *page = tmem_bench_page(oid, index);
 	unsigned long flags;
 
 	local_irq_save(flags);
@@ -84,20 +53,21 @@ static void put(const struct tmem_oid *oid, u64 index)
 
 static bool get(int id, const struct tmem_oid *oid, u64 index)
 {
-	return tmem_hooks_get_page(tmem_hooks_table(), id, oid, index, target) == 0;
+	return tmem_hooks_get_page(tmem_hooks_table(), id, oid, index, tmem_bench_target) == 0;
 }
 
 static int get_intact(const struct tmem_oid *oid, u64 index)
 {
 	if (!get(private_mount, oid, index))
 		return -ENODATA;
-	return is_intact(oid, index) ? 0 : -EUCLEAN;
+	return tmem_bench_is_intact(oid, index) ? 0 : -EUCLEAN;
 }
 
 /* The host has done everything before (K): a store waits for its answer. */
 static int drain(void)
 {
-	int code = tmem_hooks_store(tmem_hooks_table(), AREA, DRAIN_SLOT, sources[0]);
+	int code = tmem_hooks_store(tmem_hooks_table(), AREA, DRAIN_SLOT,
+				    tmem_bench_page(&swapped, 0));
 
 	tmem_hooks_invalidate_slot(tmem_hooks_table(), AREA, DRAIN_SLOT);
 	return code ? -ENODATA : 0;
@@ -172,7 +142,7 @@ static int run_get_alone(u32 count, u64 *wall_ns)
 		*wall_ns += call_ns;
 		if (!hit)
 			code = -ENODATA;
-		else if (!is_intact(&oid, (u64)i * FAR_APART))
+		else if (!tmem_bench_is_intact(&oid, (u64)i * FAR_APART))
 			code = -EUCLEAN;
 	}
 	return code;
@@ -222,13 +192,12 @@ static int run_miss_summary(u32 count, u64 *wall_ns)
 
 static int run_store(u32 count, u64 *wall_ns)
 {
-	const struct tmem_oid oid = {{0, 0, 0}};
 	u64 call_ns;
 	u32 i;
 	int code = 0;
 
 	for (i = 0; i < count && !code; i++) {
-		struct page *page = stamped(&oid, i);
+		struct page *page = tmem_bench_page(&swapped, i);
 
 		call_ns = now_ns();
 		code = tmem_hooks_store(tmem_hooks_table(), AREA, i, page);
@@ -242,18 +211,17 @@ static int run_store(u32 count, u64 *wall_ns)
 
 static int run_load(u32 count, u64 *wall_ns)
 {
-	const struct tmem_oid oid = {{0, 0, 0}};
 	u64 call_ns;
 	u32 i;
 	int code = count <= stored_slots ? 0 : -ENODATA;
 
 	for (i = 0; i < count && !code; i++) {
 		call_ns = now_ns();
-		code = tmem_hooks_load(tmem_hooks_table(), AREA, i, target);
+		code = tmem_hooks_load(tmem_hooks_table(), AREA, i, tmem_bench_target);
 		call_ns = ktime_get_ns() - call_ns;
 		tmem_bench_sample(call_ns);
 		*wall_ns += call_ns;
-		if (!code && !is_intact(&oid, i))
+		if (!code && !tmem_bench_is_intact(&swapped, i))
 			code = -EUCLEAN;
 	}
 	for (i = 0; i < stored_slots; i++)
@@ -310,55 +278,9 @@ int tmem_bench_calls_run(const char *name, u32 count, struct tmem_bench_result *
 
 /* ---- loading, unloading --------------------------------------------------------------- */
 
-static struct page *new_page(void)
-{
-	struct page *page = alloc_page(GFP_KERNEL);
-	void *bytes;
-
-	if (!page)
-		return NULL;
-	bytes = kmap(page);
-	get_random_bytes(bytes, PAGE_SIZE);
-	kunmap(page);
-	lock_page(page); /* as whoever calls hooks has it */
-	return page;
-}
-
-static void free_page_of(struct page *page)
-{
-	if (!page)
-		return;
-	unlock_page(page);
-	put_page(page);
-}
-
-static void free_pages_of(void)
-{
-	u32 i;
-
-	for (i = 0; i < SOURCES; i++)
-		free_page_of(sources[i]);
-	free_page_of(target);
-}
-
-static int make_pages(void)
-{
-	u32 i;
-
-	target = new_page();
-	for (i = 0; i < SOURCES; i++)
-		sources[i] = new_page();
-	for (i = 0; i < SOURCES; i++)
-		if (!sources[i] || !target) {
-			free_pages_of();
-			return -ENOMEM;
-		}
-	return 0;
-}
-
 int tmem_bench_calls_init(void)
 {
-	int code = make_pages();
+	int code = tmem_bench_pages_init();
 
 	if (code)
 		return code;
@@ -371,7 +293,7 @@ int tmem_bench_calls_init(void)
 	code = private_mount;
 	tmem_hooks_area_gone(tmem_hooks_table(), AREA);
 no_area:
-	free_pages_of();
+	tmem_bench_pages_free();
 	return code;
 }
 
@@ -381,5 +303,5 @@ void tmem_bench_calls_exit(void)
 
 	tmem_hooks_invalidate_fs(hooks, private_mount);
 	tmem_hooks_area_gone(hooks, AREA);
-	free_pages_of();
+	tmem_bench_pages_free();
 }

@@ -46,8 +46,12 @@ def build(program: str = "bench_engine") -> Path:
     except FileNotFoundError:
         raise BenchError("the benchmark's driver cannot be built: there is no make") from None
     if done.returncode != 0:
-        complaint = next((line for line in done.stderr.splitlines() if "error" in line), "")
-        raise BenchError(f"the benchmark's driver cannot be built: {complaint or 'make failed'}")
+        signs = ("error", "undefined reference")
+        complaints = (line for line in done.stderr.splitlines() if any(s in line for s in signs))
+        raise BenchError(
+            f"the benchmark's driver cannot be built: {next(complaints, 'make failed')};"
+            f" the rest is shown by: {' '.join(command)}"
+        )
     return SOURCE_TREE / "build/release" / program
 
 

@@ -31,7 +31,7 @@ class Ledger:
         self.reads = 0
         self.deaths = 0
         self.mixtures = 0  # blocks read while they were written, part old, part new
-        self.uncopied = 0  # blocks of clones that direct reads found as zeros beside writes
+        self.uncopied = 0  # blocks of clones that direct reads came to before the copies did
         self.changes: dict[int, Change] = {}
         self._files = 0
         self._dying: set[int] = set()

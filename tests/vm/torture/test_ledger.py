@@ -110,32 +110,37 @@ def clone(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("path", ["a", "b"])
 @pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("what", [ZEROS, [GARBAGE], 1])
 def test_a_direct_read_beside_a_write_may_find_a_clone_uncopied(
-    ledger: Ledger, path: str, direct: bool
+    ledger: Ledger, path: str, direct: bool, what: Found
 ) -> None:
-    """Also of blocks beside those that are written. Nothing else excuses zeros."""
+    """Also blocks beside those that are written; they have what was there before. Nothing else
+    excuses that."""
+    assert write(ledger) == 1
     kept = write(ledger, durable=True)
     clone(ledger)
-    assert read(ledger, ZEROS, node=0, path=path, how="direct") != []
+    assert read(ledger, what, node=0, path=path, how="direct") != []
     change = begin(ledger, path=path, direct=direct)
     ledger.leaves(change, file_of(ledger, path), range(1, 2), change.version)
-    assert read(ledger, ZEROS, ZEROS, node=0, path=path, how="direct") == []
+    assert read(ledger, what, what, node=0, path=path, how="direct") == []
     assert ledger.uncopied == 2
     assert read(ledger, kept, change.version, node=0, path=path, how="direct") == []
-    assert read(ledger, GARBAGE, node=0, path=path, how="direct") != []
-    assert read(ledger, ZEROS, node=0, path=path) != []
-    assert read(ledger, ZEROS, node=1, path=path, how="direct") != []
+    assert read(ledger, what, node=0, path=path) != []
+    assert read(ledger, what, node=1, path=path, how="direct") != []
     ledger.end(change, [ledger.names[path]], True)
-    assert read(ledger, ZEROS, node=0, path=path, how="direct") != []
+    assert read(ledger, what, node=0, path=path, how="direct") != []
     assert ledger.uncopied == 2
 
 
 @pytest.mark.parametrize("direct", [False, True])
-def test_zeros_of_a_file_that_was_not_cloned_are_wrong(ledger: Ledger, direct: bool) -> None:
+@pytest.mark.parametrize("what", [ZEROS, [GARBAGE]])
+def test_they_are_wrong_in_a_file_that_was_not_cloned(
+    ledger: Ledger, direct: bool, what: Found
+) -> None:
     write(ledger, durable=True)
     change = begin(ledger, direct=direct)
     ledger.leaves(change, file_of(ledger), range(1), change.version)
-    assert read(ledger, ZEROS, node=0, how="direct") != []
+    assert read(ledger, what, node=0, how="direct") != []
 
 
 @pytest.mark.parametrize("found", [[1, 2], [GARBAGE], [2, GARBAGE], ZEROS, ABSENT, 7])

@@ -47,7 +47,8 @@ class Violation:
 @dataclass
 class Verdict:
     """What is wrong with a read; and of how many blocks it found what is right only by the way:
-    `mixtures` half written, `uncopied` where ocfs2 itself shows zeros for a moment."""
+    `mixtures` half written, `uncopied` where ocfs2 itself shows for a moment what its place on the
+    disk had before."""
 
     bad: list[Violation] = field(default_factory=list)
     mixtures: int = 0
@@ -72,7 +73,7 @@ def judge(
         if _fits(what, {state for _, state in entries}):
             verdict.mixtures += not isinstance(what, int)
             continue
-        if _is_uncopied(read, what, there):
+        if _may_be_uncopied(read, there):
             verdict.uncopied += 1
             continue
         lenient = {
@@ -114,13 +115,12 @@ def _name_of(what: Found, changes: Mapping[int, Change]) -> str:
     return str(changes.get(what, _plain(what)))
 
 
-def _is_uncopied(read: Read, what: Found, files: Sequence[File]) -> bool:
+def _may_be_uncopied(read: Read, files: Sequence[File]) -> bool:
     """Before ocfs2 writes to a clone, what is written and what is beside it gets places of its own
-    on the disk. A direct read by the same node may come there before the copies do."""
-    return (
-        what == ZEROS
-        and read.how == "direct"
-        and any(file.cloned and file.being_written(read.node, read.began) for file in files)
+    on the disk. A direct read by the same node may come there before the copies do, and finds what
+    was there before: zeros, or a piece of a file that is gone."""
+    return read.how == "direct" and any(
+        file.cloned and file.being_written(read.node, read.began) for file in files
     )
 
 
