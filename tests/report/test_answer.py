@@ -163,6 +163,16 @@ def test_a_shared_pool_that_was_not_served() -> None:
     assert "node1 kept it from that for" in doubts
 
 
+@pytest.mark.parametrize(("phase_seconds", "warned"), [(0.2, False), (4.0, True)])
+def test_a_single_look_at_a_short_phase_is_no_reason_to_doubt(
+    phase_seconds: float, warned: bool
+) -> None:
+    (one,) = result(replace(PLAN, served=0.75))
+    runs = [replace(run, seconds=phase_seconds) for run in one.runs]
+    texts = [notice.text for notice in notices(analyse(merge([replace(one, runs=runs)])))]
+    assert ("was served 75 % of the time only" in "\n".join(texts)) == warned
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_sharing_that_was_not_put_to_the_test(rounds: int) -> None:
     """In so many of two rounds; one in which it was is enough."""

@@ -10,8 +10,10 @@ from tmem_host.report.merge import CUT_OFF
 from tmem_host.report.points import BASE, CONTROL, Point, Setting
 from tmem_host.report.words import MEASURES, mebibytes, percent, seconds
 
-# A shared pool that is served for less of the time than this did not do all it could.
+# A shared pool that is served for less of the time than this did not do all it could; of a phase
+# that is over after a few looks, one look says nothing.
 _SERVED_ENOUGH = 0.95
+_UNSERVED_S = 0.5
 _ENDS = {"interrupted": "was interrupted", CUT_OFF.status: "was cut off"}
 
 
@@ -149,7 +151,8 @@ def _sharing(analysis: Analysis) -> list[Notice]:
         where = f"arm {each.arm} with {point.memory_mib} MiB, {described(setting)}"
         if point.served_share is None:
             continue
-        if point.served_share.median < _SERVED_ENOUGH:
+        unserved = 1 - point.served_share.median
+        if unserved > 1 - _SERVED_ENOUGH and unserved * point.seconds.median >= _UNSERVED_S:
             found.append(
                 Notice(
                     True,
