@@ -82,5 +82,11 @@ def host(make_host: Callable[..., Host]) -> Host:
 
 
 @pytest.fixture
+def path(arena_path: Path) -> str:
+    """Where a guest's socket may be."""
+    return str(arena_path.with_name("guest.sock"))
+
+
+@pytest.fixture
 def peer(host: Host) -> Peer:
     return host.guest()
