@@ -90,12 +90,8 @@ static void every_flush_waits_its_own_time(void)
 {
 	for (int acknowledged = 0; acknowledged < 2; acknowledged++) {
 		struct tmem_shim_request first, second;
-		uint32_t pool;
+		uint32_t pool = alone_start_shared();
 
-		alone_start();
-		pool = alone_new_pool(TMEM_POOL_SHARED);
-		sim_connect(&alone_sim, 0);
-		sim_settle(&alone_sim, 0);
 		CHECK_EQ(alone_put(pool, 1, 5), TMEM_DONE);
 		CHECK_EQ(alone_put(pool, 2, 6), TMEM_DONE);
 		begin_flush(&first, pool, 1);

@@ -89,12 +89,8 @@ static void lost_pages_are_told(void)
 
 static void an_expelled_mount_stays_out(void)
 {
-	uint32_t pool;
+	uint32_t pool = alone_start_shared();
 
-	alone_start();
-	pool = alone_new_pool(TMEM_POOL_SHARED);
-	sim_connect(&alone_sim, 0);
-	sim_settle(&alone_sim, 0);
 	CHECK_EQ(alone_put(pool, 1, 5), TMEM_DONE);
 	sim_expel(&alone_sim, 0, TMEM_ETIMEDOUT);
 	while (sim_answer(&alone_sim, 0))
@@ -120,12 +116,8 @@ static void an_expelled_mount_stays_out(void)
  */
 static void who_stays_out_is_not_let_in_under_another_id(void)
 {
-	uint32_t pool;
+	uint32_t pool = alone_start_shared();
 
-	alone_start();
-	pool = alone_new_pool(TMEM_POOL_SHARED);
-	sim_connect(&alone_sim, 0);
-	sim_settle(&alone_sim, 0);
 	sim_expel(&alone_sim, 0, TMEM_ETIMEDOUT);
 	while (sim_answer(&alone_sim, 0))
 		;

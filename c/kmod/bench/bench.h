@@ -52,8 +52,8 @@ void tmem_bench_pages_free(void);
 /* What pages are got into; locked, as whoever calls hooks has it. */
 extern struct page *tmem_bench_target;
 
-/* A locked page that says that it is page @index of @oid, until the 64th call from here. Pages do
- * not compress. */
+/* A locked page that says that it is page @index of @oid, until one is asked for whose index is the
+ * same modulo 64. Pages do not compress. */
 struct page *tmem_bench_page(const struct tmem_oid *oid, u64 index);
 /* Whether tmem_bench_target is what that call made. */
 bool tmem_bench_is_intact(const struct tmem_oid *oid, u64 index);

@@ -28,6 +28,17 @@ void alone_start(void)
 	alone_area = malloc(tmem_frontswap_area_bytes(ALONE_AREA_PAGES));
 }
 
+uint32_t alone_start_shared(void)
+{
+	uint32_t pool;
+
+	alone_start();
+	pool = alone_new_pool(TMEM_POOL_SHARED);
+	sim_connect(&alone_sim, 0);
+	sim_settle(&alone_sim, 0);
+	return pool;
+}
+
 void alone_stop(void)
 {
 	sim_stop(&alone_sim);
@@ -73,7 +84,6 @@ int alone_put(uint32_t pool, uint64_t object, uint32_t value)
 	return tmem_shim_put(alone_shim, pool, &oid, 1, page);
 }
 
-/* The value of the page, 0: a miss. */
 uint32_t alone_get(uint32_t pool, uint64_t object)
 {
 	uint8_t page[TMEM_PAGE_BYTES];

@@ -14,6 +14,8 @@ extern struct tmem_shim *alone_shim; /* its first client's */
 extern void *alone_area;             /* for a swap area of ALONE_AREA_PAGES */
 
 void alone_start(void);
+/* And is connected, with a shared pool; its id. */
+uint32_t alone_start_shared(void);
 void alone_stop(void);
 /* The clock goes on, and the shim does what is due. */
 void alone_pass_ms(uint64_t ms);

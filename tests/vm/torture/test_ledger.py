@@ -125,6 +125,7 @@ def test_a_direct_read_beside_a_write_may_find_a_clone_uncopied(
     assert read(ledger, what, what, node=0, path=path, how="direct") == []
     assert ledger.uncopied == 2
     assert read(ledger, kept, change.version, node=0, path=path, how="direct") == []
+    assert read(ledger, ABSENT, node=0, path=path, how="direct") != []
     assert read(ledger, what, node=0, path=path) != []
     assert read(ledger, what, node=1, path=path, how="direct") != []
     ledger.end(change, [ledger.names[path]], True)

@@ -73,7 +73,7 @@ def judge(
         if _fits(what, {state for _, state in entries}):
             verdict.mixtures += not isinstance(what, int)
             continue
-        if _may_be_uncopied(read, there):
+        if what != ABSENT and _may_be_uncopied(read, there):
             verdict.uncopied += 1
             continue
         lenient = {
