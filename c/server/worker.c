@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "channel.h"
+#include "slice.h"
 
 enum { TICKS_A_LEASE = 4, NS_PER_MS = 1000000 };
 
@@ -225,6 +226,7 @@ void *tmem_worker_run(void *context)
 {
 	struct tmem_worker *worker = context;
 
+	tmem_take_short_slices();
 	while (!worker->stopping) {
 		uint64_t now_ns = has_timers(worker) ? tmem_now_ns() : 0;
 		int count;

@@ -21,7 +21,7 @@ static struct tmem_run *find_run(struct tmem_shim *shim, uint32_t pool, const st
 	for (uint32_t i = 0; i < shim->config.runs; i++) {
 		struct tmem_run *run = &shim->runs[i];
 
-		if (run->pool == pool && run->next == index && tmem_oid_equal(&run->oid, oid))
+		if (run->next == index && run->pool == pool && tmem_oid_equal(&run->oid, oid))
 			return run;
 	}
 	return NULL;
@@ -41,14 +41,20 @@ static void learn(struct tmem_shim *shim, const struct tmem_run *ended)
 			smaller(shim->run_pages, (ended->length - shim->run_pages + 3) / 4);
 }
 
+/* In the place of the one that was used longest ago. */
 static struct tmem_run *begin_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 				  uint64_t index)
 {
 	struct tmem_run *oldest = &shim->runs[0];
+	uint32_t most = 0, age;
 
-	for (uint32_t i = 1; i < shim->config.runs; i++)
-		if (shim->run_clock - shim->runs[i].used > shim->run_clock - oldest->used)
+	for (uint32_t i = 0; i < shim->config.runs; i++) {
+		age = shim->run_clock - shim->runs[i].used;
+		if (age > most) {
+			most = age;
 			oldest = &shim->runs[i];
+		}
+	}
 	learn(shim, oldest);
 	oldest->pool = pool;
 	oldest->oid = *oid;
@@ -123,7 +129,7 @@ void tmem_ahead_asked(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 {
 	struct tmem_run *run = find_run(shim, pool->id, oid, index + 1);
 
-	if (run && ahead)
+	if (run)
 		advance_run(run, index + 1 + ahead, shim->config.ahead_pages);
 }
 
@@ -131,6 +137,7 @@ void tmem_ahead_refill(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		       const struct tmem_oid *oid, uint64_t index)
 {
 	struct tmem_run *run = find_run(shim, pool->id, oid, index + 1);
+	struct tmem_summary summary;
 	struct tmem_entry *entry;
 	uint32_t window;
 	uint64_t first;
@@ -154,7 +161,8 @@ void tmem_ahead_refill(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 				  false);
 	entry->count = (uint16_t)(window - 1);
 	entry->flags |= TMEM_ENTRY_LANDS;
-	if (tmem_summary_ask(shim, pool, oid, first))
+	summary = tmem_summary_find(shim, pool, oid, first);
+	if (tmem_summary_ask(shim, pool, &summary))
 		entry->flags |= TMEM_ENTRY_PRESENCE;
 	TMEM_COUNT(shim, round_trips);
 	shim->counters.ahead_asked += window;
@@ -167,6 +175,7 @@ bool tmem_ahead_register(struct tmem_shim *shim, uint64_t position)
 		if (shim->aheads[i])
 			continue;
 		shim->aheads[i] = position;
+		shim->aheads_used++;
 		return true;
 	}
 	return false;
@@ -174,15 +183,25 @@ bool tmem_ahead_register(struct tmem_shim *shim, uint64_t position)
 
 void tmem_ahead_unregister(struct tmem_shim *shim, uint64_t position)
 {
-	for (int i = 0; i < TMEM_AHEADS_MAX; i++)
-		if (shim->aheads[i] == position)
-			shim->aheads[i] = 0;
+	/* gets that stand alone are none of them, and often there is none at all */
+	for (int i = 0; shim->aheads_used && i < TMEM_AHEADS_MAX; i++) {
+		if (shim->aheads[i] != position)
+			continue;
+		shim->aheads[i] = 0;
+		shim->aheads_used--;
+	}
+}
+
+void tmem_ahead_unregister_all(struct tmem_shim *shim)
+{
+	memset(shim->aheads, 0, sizeof(shim->aheads));
+	shim->aheads_used = 0;
 }
 
 uint64_t tmem_ahead_fetching(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			     uint64_t index)
 {
-	for (int i = 0; i < TMEM_AHEADS_MAX; i++) {
+	for (int i = 0; shim->aheads_used && i < TMEM_AHEADS_MAX; i++) {
 		const struct tmem_entry *entry;
 
 		if (!shim->aheads[i])

@@ -27,6 +27,8 @@ int tmem_cleancache_rejoin_shared_fs(struct tmem_shim *shim, const uint8_t *uuid
 int tmem_cleancache_get_page(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			     uint64_t index, void *page)
 {
+	if (tmem_cleancache_surely_absent(shim, pool, oid, index))
+		return TMEM_MISS;
 	return tmem_shim_get(shim, pool, oid, index, page);
 }
 

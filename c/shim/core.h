@@ -171,6 +171,7 @@ struct tmem_own {
 
 struct tmem_shim {
 	struct tmem_platform_lock lock;
+	uint64_t now_ns; /* the time, once somebody has asked for it under this hold of the lock */
 	struct tmem_shim_config config;
 	struct tmem_shim_callbacks callbacks;
 	struct tmem_shim_counters counters;
@@ -191,6 +192,7 @@ struct tmem_shim {
 	struct tmem_shim_request *active; /* all unfinished ones */
 	uint32_t waiting, waiting_loads;
 	uint64_t aheads[TMEM_AHEADS_MAX]; /* positions; 0: free */
+	uint32_t aheads_used;
 
 	/* pools */
 	struct tmem_shim_pool *pools;
@@ -268,6 +270,9 @@ struct tmem_shim {
 	uint64_t output_bytes, returned_bytes;
 	uint8_t *assembly; /* a message's room, too: the two change places */
 	uint32_t assembled;
+	struct tmem_message begun; /* the message there, as soon as its header is; op: if it is */
+	struct tmem_shim_request *early; /* has the first @early_bytes of its page out of that */
+	uint32_t early_bytes;
 
 	/* events, until the lock is given up */
 	uint32_t event_count;

@@ -215,15 +215,17 @@ int tmem_frontswap_forget_area(struct tmem_shim *shim, uint32_t type, uint32_t t
 	struct tmem_area *area = &shim->areas[type];
 	struct tmem_platform_done never;
 	unsigned long flags;
-	uint64_t end_ns;
+	uint64_t now_ns, end_ns = 0;
 	bool owes;
 
 	if (pool_of(shim, type, 0) == TMEM_NO_HOST_POOL)
 		return TMEM_DONE;
 	tmem_platform_done_init(&never);
-	end_ns = tmem_shim_now(shim) + timeout_ms * TMEM_NS_PER_MS;
 	for (;;) {
 		flags = tmem_shim_lock(shim);
+		now_ns = tmem_shim_now(shim);
+		if (!end_ns)
+			end_ns = now_ns + timeout_ms * TMEM_NS_PER_MS;
 		tmem_shim_advance(shim);
 		owes = area->owed_pages || area->owed_objects;
 		if (!owes)
@@ -231,7 +233,7 @@ int tmem_frontswap_forget_area(struct tmem_shim *shim, uint32_t type, uint32_t t
 		tmem_shim_unlock(shim, flags);
 		if (!owes)
 			return TMEM_DONE;
-		if (tmem_shim_now(shim) >= end_ns)
+		if (now_ns >= end_ns)
 			return TMEM_EBUSY;
 		if (tmem_platform_done_wait(&never, 10 * TMEM_NS_PER_MS) == TMEM_WAIT_REFUSED)
 			return TMEM_EBUSY;

@@ -15,7 +15,7 @@ static int take_staged(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 {
 	struct tmem_entry *entry = tmem_entry_at(shim, position);
 
-	tmem_platform_page_write(request->page, tmem_entry_page(shim, entry));
+	tmem_platform_page_write(request->page, 0, tmem_entry_page(shim, entry), TMEM_PAGE_BYTES);
 	TMEM_COUNT(shim, gets_staged);
 	if (!tmem_pool_shared(pool))
 		tmem_flush_handle(shim, pool, &request->oid, request->index);
@@ -44,7 +44,8 @@ static bool wait_for_ahead(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 }
 
 static int ask(struct tmem_shim *shim, struct tmem_shim_pool *pool,
-	       struct tmem_shim_request *request, uint32_t ahead)
+	       struct tmem_shim_request *request, const struct tmem_summary *summary,
+	       uint32_t ahead)
 {
 	struct tmem_entry *entry;
 
@@ -52,10 +53,11 @@ static int ask(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 				  &request->oid, request->index, false);
 	if (ahead && tmem_ahead_register(shim, shim->head - 1))
 		entry->count = (uint16_t)ahead;
-	tmem_ahead_asked(shim, pool, &request->oid, request->index, entry->count);
+	if (entry->count)
+		tmem_ahead_asked(shim, pool, &request->oid, request->index, entry->count);
 	TMEM_COUNT(shim, round_trips);
 	shim->counters.ahead_asked += entry->count;
-	if (tmem_summary_ask(shim, pool, &request->oid, request->index))
+	if (tmem_summary_ask(shim, pool, summary))
 		entry->flags |= TMEM_ENTRY_PRESENCE;
 	tmem_shim_request_begin(shim, request, shim->config.get_ms);
 	tmem_shim_request_attach(shim, request, shim->head - 1, TMEM_REQUEST_QUEUED);
@@ -98,9 +100,9 @@ int tmem_get_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 	struct tmem_shim_counters *counters = &shim->counters;
 	const struct tmem_oid *oid = &request->oid;
 	uint64_t index = request->index, newest;
+	struct tmem_summary summary;
 	uint32_t ahead;
 
-	request->is_load = 0;
 	if (pool->state != TMEM_SHIM_POOL_READY)
 		return miss(&counters->gets_no_pool);
 	if (tmem_pool_persistent(pool))
@@ -126,9 +128,10 @@ int tmem_get_begin(struct tmem_shim *shim, struct tmem_shim_pool *pool,
 		return TMEM_SHIM_PENDING;
 	}
 	tmem_summary_sure(shim, pool);
-	if (tmem_summary_negative(shim, pool, oid, index))
+	summary = tmem_summary_find(shim, pool, oid, index);
+	if (tmem_summary_negative(shim, pool, &summary, index))
 		return miss(&counters->gets_negative);
 	if (!tmem_queue_room(shim, false, false))
 		return miss(&counters->gets_no_room);
-	return ask(shim, pool, request, ahead);
+	return ask(shim, pool, request, &summary, ahead);
 }

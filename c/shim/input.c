@@ -37,6 +37,13 @@ static bool take_message(struct tmem_shim *shim, const struct tmem_message *mess
 	}
 }
 
+static bool damaged(struct tmem_shim *shim)
+{
+	TMEM_COUNT(shim, bad_messages);
+	tmem_link_broken(shim, TMEM_EILSEQ);
+	return false;
+}
+
 /* Takes all whole messages of @bytes at @data; returns how much was used, or -1. */
 static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
@@ -50,39 +57,74 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 			&shim->decoder, data + at, bytes - at, &message, &payload, &used);
 
 		at += used;
-		if (found == TMEM_WIRE_MORE)
+		if (found == TMEM_WIRE_MORE) {
+			/* else it may be none after all */
+			if (!shim->decoder.searching && bytes - at >= TMEM_WIRE_HEADER_BYTES)
+				shim->begun = message;
 			break;
-		if (found == TMEM_WIRE_DAMAGED) {
-			TMEM_COUNT(shim, bad_messages);
-			tmem_link_broken(shim, TMEM_EILSEQ);
-			return -1;
 		}
-		if (!take_message(shim, &message, payload))
+		if (found == TMEM_WIRE_DAMAGED ? !damaged(shim)
+					       : !take_message(shim, &message, payload))
 			return -1;
 	}
 	return (int64_t)at;
 }
 
-/* Completes the message whose beginning was kept. Returns what was used of @data, or -1. */
+/* The beginning of a message, behind which there is nothing yet. */
+static void keep(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+{
+	memcpy(shim->assembly + shim->assembled, data, bytes);
+	shim->assembled += (uint32_t)bytes;
+}
+
+/* The message of which the header is known. Returns what was used of @data, or -1. */
+static int64_t complete_begun(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+{
+	const struct tmem_message message = shim->begun;
+	uint32_t missing = tmem_wire_bytes(message.payload_bytes) - shim->assembled;
+	const void *payload;
+
+	if (bytes < missing) {
+		keep(shim, data, bytes);
+		return (int64_t)bytes;
+	}
+	keep(shim, data, missing);
+	shim->assembled = 0;
+	shim->begun.op = TMEM_OP_NONE;
+	/* whoever lands the message's page takes its room, and leaves another */
+	if (tmem_decoder_finish(&message, shim->assembly, &payload) == TMEM_WIRE_FOUND
+		    ? !take_message(shim, &message, payload)
+		    : !damaged(shim))
+		return -1;
+	shim->early = NULL;
+	return missing;
+}
+
+/* Any other message whose beginning was kept. Returns what was used of @data, or -1. */
 static int64_t complete_message(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
 	size_t room = TMEM_WIRE_MESSAGE_MAX - shim->assembled, kept = shim->assembled;
 	size_t added = bytes < room ? bytes : room;
 	int64_t used;
 
-	memcpy(shim->assembly + kept, data, added);
-	/* whoever lands the message's page takes its room, and leaves another */
+	keep(shim, data, added);
 	used = take_messages(shim, shim->assembly, kept + added);
 	if (used < 0)
 		return -1;
 	if ((size_t)used >= kept) {
 		shim->assembled = 0;
+		shim->begun.op = TMEM_OP_NONE;
 		return used - (int64_t)kept;
 	}
 	/* still not whole: more than a message can not be needed, so all of @data was added */
 	shim->assembled = (uint32_t)(kept + added - (size_t)used);
 	memmove(shim->assembly, shim->assembly + used, shim->assembled);
 	return (int64_t)added;
+}
+
+static bool is_over(const struct tmem_shim *shim)
+{
+	return shim->state == TMEM_SHIM_CLOSED || shim->state == TMEM_SHIM_ENDED;
 }
 
 int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
@@ -93,22 +135,28 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 
 	shim->input_ns = tmem_shim_now(shim);
 	/* a batch at a time under the lock, so that interrupts are not off for the whole of it */
-	while (at < end && shim->state != TMEM_SHIM_CLOSED && shim->state != TMEM_SHIM_ENDED) {
+	while (at < end && !is_over(shim)) {
 		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
 									  : TMEM_INPUT_BATCH_BYTES;
 
-		used = shim->assembled ? complete_message(shim, at, part)
-				       : take_messages(shim, at, part);
+		if (shim->begun.op != TMEM_OP_NONE)
+			used = complete_begun(shim, at, part);
+		else if (shim->assembled)
+			used = complete_message(shim, at, part);
+		else
+			used = take_messages(shim, at, part);
 		if (used < 0)
 			break;
 		at += used;
 		if (!shim->assembled && at < end && (size_t)(end - at) < TMEM_WIRE_MESSAGE_MAX) {
 			/* the beginning of a message at the end of what there is */
-			shim->assembled = (uint32_t)(end - at);
-			memcpy(shim->assembly, at, shim->assembled);
+			keep(shim, at, (size_t)(end - at));
 			at = end;
+			tmem_shim_reply_begins(shim);
 		}
 		tmem_shim_advance(shim);
+		if (at == end)
+			break;
 		tmem_shim_unlock(shim, flags);
 		flags = tmem_shim_lock(shim);
 	}

@@ -71,7 +71,7 @@ bool tmem_landing_take(struct tmem_shim *shim, const struct tmem_shim_pool *pool
 
 	if (!link)
 		return false;
-	tmem_platform_page_write(page, page_at(shim, link - 1));
+	tmem_platform_page_write(page, 0, page_at(shim, link - 1), TMEM_PAGE_BYTES);
 	remove_at(shim, link - 1);
 	return true;
 }

@@ -98,6 +98,8 @@ void tmem_link_broken(struct tmem_shim *shim, int code)
 	tmem_decoder_search(&shim->decoder);
 	tmem_decoder_offer(&shim->decoder, 0, 0);
 	shim->assembled = 0;
+	shim->begun.op = TMEM_OP_NONE;
+	shim->early = NULL;
 	if (!running)
 		return;
 	TMEM_COUNT(shim, breaks);
@@ -105,7 +107,7 @@ void tmem_link_broken(struct tmem_shim *shim, int code)
 	for (uint64_t position = shim->answered; position < shim->head; position++)
 		break_entry(shim, tmem_entry_at(shim, position));
 	fail_waiting_puts(shim);
-	memset(shim->aheads, 0, sizeof(shim->aheads));
+	tmem_ahead_unregister_all(shim);
 	tmem_landing_drop_all(shim);
 	if (!TMEM_RULE(STAGED))
 		for (uint64_t position = shim->answered; position < shim->taken; position++)

@@ -62,7 +62,9 @@ int tmem_shim_start(struct tmem_shim *shim, struct tmem_shim_request *request)
 		request->state = TMEM_REQUEST_DONE;
 		request->result = result;
 	}
-	tmem_shim_advance(shim);
+	/* a get makes nothing that was owed, or that waited, possible */
+	if (request->op != TMEM_OP_GET_PAGE)
+		tmem_shim_advance(shim);
 	tmem_shim_unlock(shim, flags);
 	return result;
 }
@@ -100,22 +102,13 @@ int tmem_shim_put_wait(struct tmem_shim *shim, uint32_t pool, const struct tmem_
 	return start_and_wait(shim, &request);
 }
 
-static int get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
-	       void *page)
+int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
+		  void *page)
 {
 	struct tmem_shim_request request = {
 		.op = TMEM_OP_GET_PAGE, .pool = pool, .oid = *oid, .index = index, .page = page};
 
 	return start_and_wait(shim, &request);
-}
-
-int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
-		  void *page)
-{
-	/* what most gets of a cold read are, so they are spared everything else */
-	if (tmem_summary_surely_absent(shim, pool, oid, index))
-		return TMEM_MISS;
-	return get(shim, pool, oid, index, page);
 }
 
 static int flush(struct tmem_shim *shim, uint8_t op, uint32_t id, const struct tmem_oid *oid,

@@ -171,6 +171,12 @@ uint32_t tmem_shim_output(struct tmem_shim *shim, struct tmem_shim_segment *segm
 	return count;
 }
 
+bool tmem_shim_has_no_output(const struct tmem_shim *shim)
+{
+	/* BYE waits for what is given back */
+	return shim->pump_idle && !shim->ending;
+}
+
 void tmem_shim_returned(struct tmem_shim *shim)
 {
 	while (shim->returned < shim->taken &&

@@ -9,10 +9,30 @@
 /* ---- shim.c --------------------------------------------------------------------------- */
 
 /* The lock; giving it up tells the callbacks what happened under it. */
-unsigned long tmem_shim_lock(struct tmem_shim *shim);
-void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags);
+static inline unsigned long tmem_shim_lock(struct tmem_shim *shim)
+{
+	unsigned long flags = tmem_platform_lock(&shim->lock);
 
-uint64_t tmem_shim_now(struct tmem_shim *shim);
+	shim->now_ns = 0;
+	return flags;
+}
+
+void tmem_shim_unlock_and_tell(struct tmem_shim *shim, unsigned long flags);
+static inline void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags)
+{
+	if (shim->event_count || shim->wake_wanted)
+		tmem_shim_unlock_and_tell(shim, flags);
+	else
+		tmem_platform_unlock(&shim->lock, flags);
+}
+
+/* The time, the same for as long as the lock is held. */
+uint64_t tmem_shim_read_clock(struct tmem_shim *shim);
+static inline uint64_t tmem_shim_now(struct tmem_shim *shim)
+{
+	return shim->now_ns ? shim->now_ns : tmem_shim_read_clock(shim);
+}
+
 void tmem_shim_tell(struct tmem_shim *shim, int event, int64_t code);
 
 static inline uint64_t tmem_shim_mix(uint64_t hash, uint64_t word)
@@ -194,6 +214,7 @@ void tmem_ahead_asked(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 		      const struct tmem_oid *oid, uint64_t index, uint32_t ahead);
 bool tmem_ahead_register(struct tmem_shim *shim, uint64_t position);
 void tmem_ahead_unregister(struct tmem_shim *shim, uint64_t position);
+void tmem_ahead_unregister_all(struct tmem_shim *shim);
 /* The entry that is fetching this page ahead: its position, or 0. */
 uint64_t tmem_ahead_fetching(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 			     uint64_t index);
@@ -210,14 +231,22 @@ bool tmem_summary_surely_absent(struct tmem_shim *shim, uint32_t id, const struc
 void tmem_summary_sure(struct tmem_shim *shim, const struct tmem_shim_pool *pool);
 void tmem_summary_unsure(struct tmem_shim *shim);
 
+/* What is known of a page's window, for the questions about it; good until a window is made. */
+struct tmem_summary {
+	uint64_t hash;
+	struct tmem_window *window; /* NULL: nothing but the filter */
+};
+struct tmem_summary tmem_summary_find(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+				      const struct tmem_oid *oid, uint64_t index);
+/* A get of the page: whether it is certainly not there. */
 bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-			   const struct tmem_oid *oid, uint64_t index);
+			   const struct tmem_summary *summary, uint64_t index);
 /* The same, for a page that nobody asks for now. */
 bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			 const struct tmem_oid *oid, uint64_t index);
 /* Whether the get of this page is to ask for a bitmap; then it does. */
 bool tmem_summary_ask(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-		      const struct tmem_oid *oid, uint64_t index);
+		      const struct tmem_summary *summary);
 /* Only for a test: that a page is there is never relied upon. */
 bool tmem_summary_positive(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			   const struct tmem_oid *oid, uint64_t index);
@@ -317,6 +346,9 @@ void tmem_replay_epoch(struct tmem_shim *shim);
 
 /* Takes one reply of the running session. False: it makes no sense. */
 bool tmem_shim_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload);
+/* The beginning of a reply is there (shim->begun). Of a page that a task waits for, what has come
+ * is copied now: the rest is often on its way for longer than that takes. */
+void tmem_shim_reply_begins(struct tmem_shim *shim);
 
 /* ---- output.c, input.c ---------------------------------------------------------------- */
 

@@ -36,6 +36,9 @@ void tmem_platform_unlock(struct tmem_platform_lock *lock, unsigned long flags);
  * once the waiter can see it. */
 void tmem_platform_done_init(struct tmem_platform_done *done);
 void tmem_platform_done_signal(struct tmem_platform_done *done);
+/* Task. Whether it is signalled now, or after a moment in which the caller has done what there is
+ * to do for it: what is waited for is often there sooner than a task could sleep and be woken. */
+bool tmem_platform_done_poll(struct tmem_platform_done *done);
 /*
  * Task. Until it is signalled, or for @timeout_ns (UINT64_MAX: however long). Not ended by a signal
  * of the process: what waits here holds page locks. Refused at once, and said in the log, where
@@ -53,11 +56,12 @@ uint64_t tmem_platform_now_ns(void);
 uint32_t tmem_platform_random(void);
 
 /*
- * Atomic. Copies TMEM_PAGE_BYTES out of and into a page of the front end. @page is what the front
- * end gave: bytes in user space, a struct page in the kernel (kmap_atomic around the copy).
- * page_read first makes the page's writers visible, as Xen's shim did with a full barrier.
+ * Atomic. Copies TMEM_PAGE_BYTES out of a page of the front end, and @bytes from @at on into one.
+ * @page is what the front end gave: bytes in user space, a struct page in the kernel (kmap_atomic
+ * around the copy). page_read first makes the page's writers visible, as Xen's shim did with a full
+ * barrier.
  */
 void tmem_platform_page_read(void *to, const void *page);
-void tmem_platform_page_write(void *page, const void *from);
+void tmem_platform_page_write(void *page, uint32_t at, const void *from, uint32_t bytes);
 
 #endif

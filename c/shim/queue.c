@@ -188,6 +188,6 @@ void tmem_queue_drop(struct tmem_shim *shim, struct tmem_entry *entry)
 {
 	for (int i = 0; i < TMEM_AHEADS_MAX; i++)
 		if (shim->aheads[i] && tmem_entry_at(shim, shim->aheads[i]) == entry)
-			shim->aheads[i] = 0;
+			tmem_ahead_unregister(shim, shim->aheads[i]);
 	entry->op = TMEM_OP_NONE;
 }

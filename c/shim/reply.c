@@ -94,8 +94,11 @@ static void answer_simple(struct tmem_shim *shim, uint64_t position, int status)
 
 static void finish_get(struct tmem_shim *shim, struct tmem_shim_request *request, const void *page)
 {
+	uint32_t there = shim->early == request ? shim->early_bytes : 0;
+
 	if (page)
-		tmem_platform_page_write(request->page, page);
+		tmem_platform_page_write(request->page, there, (const uint8_t *)page + there,
+					 TMEM_PAGE_BYTES - there);
 	tmem_shim_request_finish(shim, request, page ? TMEM_DONE : TMEM_MISS);
 }
 
@@ -107,6 +110,25 @@ static struct tmem_shim_request *waiter(const struct tmem_entry *entry, uint64_t
 	while (request && request->index != index)
 		request = request->next;
 	return request;
+}
+
+void tmem_shim_reply_begins(struct tmem_shim *shim)
+{
+	const struct tmem_message *reply = &shim->begun;
+	const struct tmem_entry *entry = tmem_entry_at(shim, shim->answered);
+	struct tmem_shim_request *request;
+
+	if (reply->op != TMEM_OP_GET_PAGE || reply->payload_bytes != TMEM_PAGE_BYTES ||
+	    reply->flags & TMEM_WIRE_AHEAD || shim->answered == shim->taken ||
+	    entry->op != TMEM_OP_GET_PAGE || entry->tag != reply->tag)
+		return;
+	request = waiter(entry, entry->index);
+	if (!request)
+		return;
+	shim->early = request;
+	shim->early_bytes = shim->assembled - TMEM_WIRE_HEADER_BYTES;
+	tmem_platform_page_write(request->page, 0, shim->assembly + TMEM_WIRE_HEADER_BYTES,
+				 shim->early_bytes);
 }
 
 static void first_reply(struct tmem_shim *shim, struct tmem_shim_pool *pool,

@@ -64,6 +64,8 @@ void tmem_shim_request_detach(struct tmem_shim *shim, struct tmem_shim_request *
 		unlink_from(&tmem_entry_at(shim, request->entry)->requests, request);
 	}
 	request->state = TMEM_REQUEST_LEAVE;
+	if (shim->early == request)
+		shim->early = NULL;
 }
 
 void tmem_shim_request_finish(struct tmem_shim *shim, struct tmem_shim_request *request, int result)
@@ -215,6 +217,8 @@ int tmem_shim_wait(struct tmem_shim *shim, struct tmem_shim_request *request)
 	enum tmem_platform_wait wait = TMEM_WAIT_TIMED_OUT;
 	unsigned long flags;
 
+	if (tmem_platform_done_poll(&request->done))
+		return request->result;
 	for (;;) {
 		flags = tmem_shim_lock(shim);
 		now_ns = tmem_shim_now(shim);

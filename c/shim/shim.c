@@ -222,12 +222,7 @@ void tmem_shim_destroy(struct tmem_shim *shim)
 
 /* ---- the lock and what follows from giving it up -------------------------------------- */
 
-unsigned long tmem_shim_lock(struct tmem_shim *shim)
-{
-	return tmem_platform_lock(&shim->lock);
-}
-
-void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags)
+void tmem_shim_unlock_and_tell(struct tmem_shim *shim, unsigned long flags)
 {
 	const struct tmem_shim_callbacks *callbacks = &shim->callbacks;
 	uint32_t count = shim->event_count;
@@ -235,10 +230,6 @@ void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags)
 	int kinds[TMEM_EVENTS_MAX];
 	int64_t codes[TMEM_EVENTS_MAX];
 
-	if (!count && !wake) {
-		tmem_platform_unlock(&shim->lock, flags);
-		return;
-	}
 	for (uint32_t i = 0; i < count; i++) {
 		kinds[i] = shim->events[i].event;
 		codes[i] = shim->events[i].code;
@@ -261,11 +252,11 @@ void tmem_shim_tell(struct tmem_shim *shim, int event, int64_t code)
 	shim->event_count++;
 }
 
-uint64_t tmem_shim_now(struct tmem_shim *shim)
+uint64_t tmem_shim_read_clock(struct tmem_shim *shim)
 {
-	if (shim->callbacks.now_ns)
-		return shim->callbacks.now_ns(shim->callbacks.context);
-	return tmem_platform_now_ns();
+	shim->now_ns = shim->callbacks.now_ns ? shim->callbacks.now_ns(shim->callbacks.context)
+					      : tmem_platform_now_ns();
+	return shim->now_ns;
 }
 
 /* ---- looking at it -------------------------------------------------------------------- */

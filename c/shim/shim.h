@@ -191,8 +191,8 @@ struct tmem_shim_request {
 	struct tmem_oid oid;
 	uint64_t index;
 	uint64_t count; /* FLUSH_RANGE: pages */
-	void *page;     /* PUT_PAGE: read, until it is finished. GET_PAGE: written on a hit only.
-			   STAT: the map, at most a page */
+	void *page;     /* PUT_PAGE: read, until it is finished. GET_PAGE: written until then;
+			   what it holds counts on a hit. STAT: the map, at most a page */
 	/* out */
 	int32_t result; /* enum tmem_result */
 	uint32_t bytes; /* STAT: of the map */
@@ -248,8 +248,8 @@ int tmem_shim_put(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *
 int tmem_shim_put_wait(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 		       uint64_t index, const void *page);
 
-/* TMEM_DONE with the page, TMEM_MISS or a negative TMEM_E* with @page untouched. On a persistent
- * pool it does not come back before the host has answered (P). Task. */
+/* TMEM_DONE with the page, else TMEM_MISS or a negative TMEM_E*; then @page may hold part of it. On
+ * a persistent pool it does not come back before the host has answered (P). Task. */
 int tmem_shim_get(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid, uint64_t index,
 		  void *page);
 
@@ -326,6 +326,8 @@ void tmem_shim_silence(struct tmem_shim *shim);
  * stream has to begin anew; whether somebody waits for room, which tmem_shim_sent makes. Atomic. */
 bool tmem_shim_reopens(const struct tmem_shim *shim);
 bool tmem_shim_lacks_room(const struct tmem_shim *shim);
+/* For whoever calls tmem_shim_output: it has returned 0, and need not be called before wake(). */
+bool tmem_shim_has_no_output(const struct tmem_shim *shim);
 #endif
 
 /* Ends in order: every operation queued before is sent, then BYE. Ends every wait; nothing can be

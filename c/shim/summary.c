@@ -156,19 +156,34 @@ void tmem_summary_unsure(struct tmem_shim *shim)
 		__atomic_store_n(&shim->sure[i], 0, __ATOMIC_RELAXED);
 }
 
-bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-			 const struct tmem_oid *oid, uint64_t index)
+struct tmem_summary tmem_summary_find(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+				      const struct tmem_oid *oid, uint64_t index)
 {
 	uint64_t hash = window_hash(shim, pool, oid, index);
-	const struct tmem_window *window;
+
+	return (struct tmem_summary){hash, find(shim, pool, oid, index, hash)};
+}
+
+static bool absent(const struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+		   const struct tmem_summary *summary, uint64_t index)
+{
+	const struct tmem_window *window = summary->window;
 
 	if (!shim->config.summary_windows)
 		return false;
-	window = find(shim, pool, oid, index, hash);
 	if (window && window->valid)
 		return !bit_of(window->present, index) &&
 		       !(tmem_pool_shared(pool) && refresh_due(window, index));
-	return !window && !tmem_pool_shared(pool) && !pool->unknown_puts && !filter_has(shim, hash);
+	return !window && !tmem_pool_shared(pool) && !pool->unknown_puts &&
+	       !filter_has(shim, summary->hash);
+}
+
+bool tmem_summary_absent(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
+			 const struct tmem_oid *oid, uint64_t index)
+{
+	struct tmem_summary summary = tmem_summary_find(shim, pool, oid, index);
+
+	return absent(shim, pool, &summary, index);
 }
 
 bool tmem_summary_positive(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
@@ -181,26 +196,24 @@ bool tmem_summary_positive(struct tmem_shim *shim, const struct tmem_shim_pool *
 }
 
 bool tmem_summary_negative(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-			   const struct tmem_oid *oid, uint64_t index)
+			   const struct tmem_summary *summary, uint64_t index)
 {
-	struct tmem_window *window =
-		find(shim, pool, oid, index, window_hash(shim, pool, oid, index));
-	bool absent = tmem_summary_absent(shim, pool, oid, index);
+	struct tmem_window *window = summary->window;
+	bool is_absent = absent(shim, pool, summary, index);
 
 	if (window) {
 		window->used = ++shim->window_clock;
 		window->gets++;
-		if (absent)
+		if (is_absent)
 			set_bit_of(window->denied, index);
 	}
-	return absent;
+	return is_absent;
 }
 
 bool tmem_summary_ask(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
-		      const struct tmem_oid *oid, uint64_t index)
+		      const struct tmem_summary *summary)
 {
-	uint64_t hash = window_hash(shim, pool, oid, index);
-	struct tmem_window *window = find(shim, pool, oid, index, hash);
+	struct tmem_window *window = summary->window;
 
 	if (!shim->config.summary_windows)
 		return false;

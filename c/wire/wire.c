@@ -142,9 +142,24 @@ static bool is_possible(const struct tmem_decoder *decoder, const uint8_t *from,
 	return !decoder->searching && decoder->session && message->session == decoder->session;
 }
 
+enum tmem_wire_found tmem_decoder_finish(const struct tmem_message *message, const void *data,
+					 const void **payload)
+{
+	const uint8_t *content = (const uint8_t *)data + TMEM_WIRE_HEADER_BYTES;
+
+	*payload = NULL;
+	if (!message->payload_bytes)
+		return TMEM_WIRE_FOUND;
+	if (!tail_holds(content + message->payload_bytes, message->payload_bytes, message->check))
+		return TMEM_WIRE_DAMAGED;
+	*payload = content;
+	return TMEM_WIRE_FOUND;
+}
+
 /* Looks for a message at @from, of which @bytes are there. */
 static enum tmem_wire_found decode_here(const struct tmem_decoder *decoder, const uint8_t *from,
-					size_t bytes, struct tmem_message *ret)
+					size_t bytes, struct tmem_message *ret,
+					const void **payload)
 {
 	uint64_t key;
 
@@ -159,10 +174,7 @@ static enum tmem_wire_found decode_here(const struct tmem_decoder *decoder, cons
 		return TMEM_WIRE_DAMAGED;
 	if (bytes < tmem_wire_bytes(ret->payload_bytes))
 		return TMEM_WIRE_MORE;
-	if (ret->payload_bytes && !tail_holds(from + TMEM_WIRE_HEADER_BYTES + ret->payload_bytes,
-					      ret->payload_bytes, ret->check))
-		return TMEM_WIRE_DAMAGED;
-	return TMEM_WIRE_FOUND;
+	return tmem_decoder_finish(ret, from, payload);
 }
 
 /* The next place from @from on, before @end, at which a magic may begin. */
@@ -177,22 +189,20 @@ enum tmem_wire_found tmem_decoder_next(struct tmem_decoder *decoder, const void 
 				       struct tmem_message *ret, const void **payload, size_t *used)
 {
 	const uint8_t *from = data, *end = from + bytes;
-	enum tmem_wire_found found = decode_here(decoder, from, bytes, ret);
+	enum tmem_wire_found found = decode_here(decoder, from, bytes, ret, payload);
 
 	while (found == TMEM_WIRE_DAMAGED && decoder->searching) {
 		const uint8_t *next = next_place(from + 1, end);
 
 		decoder->skipped_bytes += next - from;
 		from = next;
-		found = decode_here(decoder, from, end - from, ret);
+		found = decode_here(decoder, from, end - from, ret, payload);
 	}
 	*used = from - (const uint8_t *)data;
-	*payload = NULL;
-	if (found == TMEM_WIRE_FOUND) {
+	if (found == TMEM_WIRE_FOUND)
 		*used += tmem_wire_bytes(ret->payload_bytes);
-		if (ret->payload_bytes)
-			*payload = from + TMEM_WIRE_HEADER_BYTES;
-	}
+	else
+		*payload = NULL;
 	return found;
 }
 

@@ -93,7 +93,8 @@ uint32_t tmem_wire_encode_parts(struct tmem_message *message, uint64_t key, void
 				void *tail);
 
 enum tmem_wire_found {
-	TMEM_WIRE_MORE = 0,    /* not yet a whole message; *@used bytes are of no interest */
+	TMEM_WIRE_MORE = 0,    /* not yet a whole message; *@used bytes are of no interest. With its
+				* header behind those, @ret is the message */
 	TMEM_WIRE_FOUND = 1,   /* @ret is one, of *@used bytes */
 	TMEM_WIRE_DAMAGED = 2, /* what should be a message is none; nothing is used */
 };
@@ -128,6 +129,11 @@ void tmem_decoder_init(struct tmem_decoder *decoder, int replies);
 enum tmem_wire_found tmem_decoder_next(struct tmem_decoder *decoder, const void *data, size_t bytes,
 				       struct tmem_message *ret, const void **payload,
 				       size_t *used);
+
+/* The same for a message of which tmem_decoder_next has seen the header (TMEM_WIRE_MORE), once
+ * @data has all of it, from its header on: @message, as it was found then. Not TMEM_WIRE_MORE. */
+enum tmem_wire_found tmem_decoder_finish(const struct tmem_message *message, const void *data,
+					 const void **payload);
 
 /*
  * What the next message seems to be, from a header of which nothing is checked but that it has the

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tmem_host.bench import processors
 from tmem_host.bench.errors import BenchError
-from tmem_host.bench.processors import Processors, choose, keep_apart
+from tmem_host.bench.processors import Processors, choose, keep_apart, kept_awake
 
 # a process with one thread that is named as QEMU names that of a virtual processor
 _AS_QEMU = """
@@ -65,3 +68,30 @@ def test_a_process_that_is_no_qemu_is_refused() -> None:
             keep_apart(Processors(vcpus=(THERE[0],), others=()), other.pid, [])
         assert _affinity(other.pid) == [tuple(THERE)]
         other.kill()
+
+
+def _opened() -> set[Path]:
+    return {entry.resolve() for entry in Path("/proc/self/fd").iterdir()}
+
+
+def test_processors_are_kept_awake_for_as_long_as_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = tmp_path / "cpu_dma_latency"
+    device.touch()
+    monkeypatch.setattr(processors, "_LATENCY", device)
+    with kept_awake() as awake:
+        assert awake
+        # the kernel takes a number of its own byte order, for as long as the file is open
+        assert device.read_bytes() == struct.pack("=i", 0)
+        assert device in _opened()
+    assert device not in _opened()
+
+
+def test_who_may_not_keep_them_awake_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "_LATENCY", tmp_path / "none")
+    with kept_awake() as awake:
+        assert not awake
+    assert not (tmp_path / "none").exists()

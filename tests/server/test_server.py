@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,46 @@ def test_options_that_cannot_be(arena_path: Path, options: dict[str, int], why: 
         pytest.raises(ServerError, match=why),
     ):
         Server(engine, arena_path.with_name("state"), **options)
+
+
+class _Attributes(ctypes.Structure):
+    """What sched_getattr() fills in."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64),
+        ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32),
+        ("runtime_ns", ctypes.c_uint64),
+        ("deadline_ns", ctypes.c_uint64),
+        ("period_ns", ctypes.c_uint64),
+    )
+
+
+def _attributes(thread: int) -> _Attributes:
+    found = _Attributes()
+    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
+    libc = ctypes.CDLL(None, use_errno=True)
+    size = ctypes.c_uint(ctypes.sizeof(found))
+    if libc.syscall(number, thread, ctypes.byref(found), size, 0) != 0:
+        raise OSError(ctypes.get_errno(), "sched_getattr")
+    return found
+
+
+def test_workers_are_let_in_soon(make_host: Callable[..., Host]) -> None:
+    """They take shorter slices than a thread of the same program that asks for nothing."""
+    make_host(workers=1).guest()  # so it has begun to run
+    ours = _attributes(0)
+    if ours.runtime_ns == 0:
+        pytest.skip(f"Linux {os.uname().release} knows no slices of threads: 6.12 does")
+    threads = {
+        Path(f"/proc/self/task/{thread}/comm").read_text().strip(): int(thread)
+        for thread in os.listdir("/proc/self/task")
+    }
+    theirs = _attributes(threads["tmem-worker-0"])
+    assert theirs.runtime_ns < ours.runtime_ns
+    assert (theirs.policy, theirs.nice) == (ours.policy, ours.nice)
 
 
 def test_a_state_file_of_another_arena(host: Host, arena_path: Path) -> None:

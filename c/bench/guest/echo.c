@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../../kmod/bench/message.h"
+#include "slice.h"
 
 enum { INPUT_BYTES = 1 << 20, REPLY_BYTES_MAX = 1 << 20 };
 
@@ -84,6 +85,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	fd = connect_to(argv[1]);
+	/* as the service does */
+	tmem_take_short_slices();
 	for (;;) {
 		ssize_t bytes = recv(fd, input + filled, sizeof(input) - filled, 0);
 		uint64_t reply_bytes = 0;

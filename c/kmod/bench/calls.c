@@ -135,7 +135,7 @@ static int run_get_alone(u32 count, u64 *wall_ns)
 	for (i = 0; i < count && !code; i++) {
 		bool hit;
 
-		call_ns = now_ns();
+		call_ns = tmem_bench_rest();
 		hit = get(private_mount, &oid, (u64)i * FAR_APART);
 		call_ns = ktime_get_ns() - call_ns;
 		tmem_bench_sample(call_ns);
@@ -155,7 +155,7 @@ static int misses(int id, u32 count, u64 *wall_ns)
 	u32 i;
 
 	for (i = 0; i < count; i++) {
-		call_ns = now_ns();
+		call_ns = tmem_bench_rest();
 		if (get(id, &oid, (u64)i * FAR_APART))
 			return -ENODATA;
 		call_ns = ktime_get_ns() - call_ns;
@@ -199,7 +199,7 @@ static int run_store(u32 count, u64 *wall_ns)
 	for (i = 0; i < count && !code; i++) {
 		struct page *page = tmem_bench_page(&swapped, i);
 
-		call_ns = now_ns();
+		call_ns = tmem_bench_rest();
 		code = tmem_hooks_store(tmem_hooks_table(), AREA, i, page);
 		call_ns = ktime_get_ns() - call_ns;
 		tmem_bench_sample(call_ns);
@@ -216,7 +216,7 @@ static int run_load(u32 count, u64 *wall_ns)
 	int code = count <= stored_slots ? 0 : -ENODATA;
 
 	for (i = 0; i < count && !code; i++) {
-		call_ns = now_ns();
+		call_ns = tmem_bench_rest();
 		code = tmem_hooks_load(tmem_hooks_table(), AREA, i, tmem_bench_target);
 		call_ns = ktime_get_ns() - call_ns;
 		tmem_bench_sample(call_ns);

@@ -158,7 +158,7 @@ static int move(struct traffic *traffic)
 		tmem_port_sent(traffic->port, &unused);
 		for (any = false; !code && may_send(traffic); any = true) {
 			if (alone)
-				began_ns = ktime_get_ns();
+				began_ns = tmem_bench_rest();
 			code = send_request(traffic);
 		}
 		if (any)

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/sort.h>
+#include <linux/timekeeping.h>
 #include <linux/vmalloc.h>
 
 #include "bench.h"
+
+#define REST_NS (100 * NSEC_PER_USEC)
 
 static u32 *samples;
 static u32 count;
@@ -22,6 +26,17 @@ void tmem_bench_samples_free(void)
 void tmem_bench_samples_begin(void)
 {
 	count = 0;
+}
+
+u64 tmem_bench_rest(void)
+{
+	u64 end_ns = ktime_get_ns() + REST_NS, now_ns;
+
+	do {
+		cond_resched();
+		now_ns = ktime_get_ns();
+	} while (now_ns < end_ns);
+	return now_ns;
 }
 
 void tmem_bench_sample(u64 ns)

@@ -39,7 +39,7 @@ static int get(void *context, int pool, const struct tmem_oid *oid, uint64_t ind
 	if (tmem_cleancache_surely_absent(shim(), pool, oid, index))
 		return -1;
 	backlog = tmem_shim_backlog(shim());
-	result = tmem_cleancache_get_page(shim(), pool, oid, index, page);
+	result = tmem_shim_get(shim(), pool, oid, index, page);
 	/* what it asked for ahead goes at once; puts that are there go on waiting for their batch
 	 */
 	if (tmem_shim_backlog(shim()) > backlog)

@@ -26,7 +26,8 @@ bool tmem_pump_take_back(void)
 
 static bool send(struct tmem_port *port)
 {
-	struct tmem_shim_segment segments[TMEM_SEGMENTS];
+	/* @pump's: compilers that clear what is on the stack would do so in each call */
+	static struct tmem_shim_segment segments[TMEM_SEGMENTS];
 	struct tmem_transport *transport = &tmem_transport;
 	u32 room, count, i;
 
@@ -64,28 +65,41 @@ static bool receive(struct tmem_port *port)
 	return any;
 }
 
-/* Most rounds of a task that waits find nothing, and leave the shim alone. */
-bool tmem_pump_move(void)
+/* The shim may have output: it says when, or has not been asked to the end. */
+static bool may_have_output(void)
+{
+	return READ_ONCE(tmem_transport.wanted) || !tmem_shim_has_no_output(tmem_transport.shim);
+}
+
+/* @moved: there may be room that there was not. */
+static bool send_output(struct tmem_port *port, bool moved)
 {
 	struct tmem_transport *transport = &tmem_transport;
-	struct tmem_port *port = transport->port;
-	bool moved, wanted;
+	bool wanted = READ_ONCE(transport->wanted);
 
-	if (!port)
-		return false;
-	moved = receive(port);
-	moved |= tmem_pump_take_back();
-	wanted = READ_ONCE(transport->wanted);
 	if (wanted) {
 		/* what is asked for from here on is seen by the next round */
 		WRITE_ONCE(transport->wanted, false);
 		smp_mb();
 	}
-	if (transport->up && (moved || wanted) && send(port)) {
-		/* until the shim says that it has no more, it wakes nobody for what comes */
-		WRITE_ONCE(transport->wanted, true);
-		moved = true;
-	}
+	if (!transport->up || !(wanted || (moved && may_have_output())) || !send(port))
+		return false;
+	/* until the shim says that it has no more, it wakes nobody for what comes */
+	WRITE_ONCE(transport->wanted, true);
+	return true;
+}
+
+/* Most rounds of a task that waits find nothing, and leave the shim alone. */
+bool tmem_pump_move(void)
+{
+	struct tmem_port *port = tmem_transport.port;
+	bool moved;
+
+	if (!port)
+		return false;
+	moved = receive(port);
+	moved |= tmem_pump_take_back();
+	moved |= send_output(port, moved);
 	return moved;
 }
 
@@ -129,33 +143,55 @@ static bool may_poll(void)
 	return single_task_running() && !need_resched();
 }
 
-void tmem_platform_poll(struct tmem_platform_done *done)
+/* Moves bytes until @done is, or for @poll_ns. False: it is not. */
+static bool move_until(struct completion *done, struct tmem_port *port, u64 poll_ns)
+{
+	u64 end_ns;
+
+	/* The question first. Everything else has time until its answer comes. */
+	send_output(port, false);
+	tmem_port_quiet(port);
+	end_ns = ktime_get_ns() + poll_ns;
+	/* No pause: with it an emulated processor takes the lock that QEMU's thread needs for the
+	 * answer, at each round, and one of KVM may leave the guest. */
+	do {
+		bool moved = receive(port);
+
+		if (moved && !may_have_output() && completion_done(done))
+			return true;
+		moved |= tmem_pump_take_back();
+		send_output(port, moved);
+		if (completion_done(done))
+			return true;
+	} while (ktime_get_ns() < end_ns && may_poll());
+	return false;
+}
+
+bool tmem_platform_done_poll(struct tmem_platform_done *done)
 {
 	struct tmem_transport *transport = &tmem_transport;
-	u64 end_ns, poll_ns = tmem_transport_poll_ns();
+	u64 poll_ns = tmem_transport_poll_ns();
+	bool is_done = false;
 
+	/* who may not wait is told so by the wait itself */
+	if (irqs_disabled())
+		return false;
 	if (!poll_ns || current == transport->thread || !mutex_trylock(&transport->pump)) {
 		/* who has the pump may not know yet that somebody waits for an answer */
 		WRITE_ONCE(transport->wanted, true);
 		tmem_pump_leave();
-		return;
+		return false;
 	}
 	if (transport->port && transport->up) {
 		transport->counters.polls++;
-		tmem_port_quiet(transport->port);
-		end_ns = ktime_get_ns() + poll_ns;
-		/* No pause: with it an emulated processor takes the lock that QEMU's thread needs
-		 * for the answer, at each round, and one of KVM may leave the guest. */
-		do
-			tmem_pump_move();
-		while (!completion_done(&done->completion) && ktime_get_ns() < end_ns &&
-		       may_poll());
-		transport->counters.polls_done += completion_done(&done->completion);
+		is_done = move_until(&done->completion, transport->port, poll_ns);
+		transport->counters.polls_done += is_done;
 	}
 	/* deadlines and echoes are the thread's */
-	if (!completion_done(&done->completion))
+	if (!is_done)
 		WRITE_ONCE(transport->wanted, true);
 	stop_moving();
+	return is_done;
 }
 
 /* kswapd puts hundreds of pages between two gets, so there has to be room for as many. Much is made

@@ -17,19 +17,6 @@ void tmem_platform_lock_destroy(struct tmem_platform_lock *lock)
 {
 }
 
-unsigned long tmem_platform_lock(struct tmem_platform_lock *lock)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&lock->spin, flags);
-	return flags;
-}
-
-void tmem_platform_unlock(struct tmem_platform_lock *lock, unsigned long flags)
-{
-	spin_unlock_irqrestore(&lock->spin, flags);
-}
-
 void tmem_platform_done_init(struct tmem_platform_done *done)
 {
 	init_completion(&done->completion);
@@ -46,7 +33,6 @@ enum tmem_platform_wait tmem_platform_done_wait(struct tmem_platform_done *done,
 {
 	if (!tmem_platform_may_wait())
 		return TMEM_WAIT_REFUSED;
-	tmem_platform_poll(done);
 	if (timeout_ns == UINT64_MAX)
 		wait_for_completion_io(&done->completion);
 	else if (!wait_for_completion_io_timeout(&done->completion,
@@ -76,11 +62,11 @@ void tmem_platform_page_read(void *to, const void *page)
 	kunmap_atomic((void *)from);
 }
 
-void tmem_platform_page_write(void *page, const void *from)
+void tmem_platform_page_write(void *page, uint32_t at, const void *from, uint32_t bytes)
 {
-	void *to = kmap_atomic(page);
+	u8 *to = kmap_atomic(page);
 
-	memcpy(to, from, TMEM_PAGE_BYTES);
+	memcpy(to + at, from, bytes);
 	kunmap_atomic(to);
 	flush_dcache_page((struct page *)page);
 }

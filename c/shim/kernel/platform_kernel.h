@@ -23,6 +23,20 @@ struct tmem_platform_done {
 	struct completion completion;
 };
 
+/* Inline, as each operation takes several. */
+static inline unsigned long tmem_platform_lock(struct tmem_platform_lock *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&lock->spin, flags);
+	return flags;
+}
+
+static inline void tmem_platform_unlock(struct tmem_platform_lock *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(&lock->spin, flags);
+}
+
 /*
  * Whether the caller may sleep, or poll for what the host does. Asked before each wait of the shim
  * and the transport. False is a bug, and is said: who waits with interrupts off stops the machine.
@@ -33,10 +47,6 @@ static inline bool tmem_platform_may_wait(void)
 	return !WARN_ON_ONCE(irqs_disabled());
 }
 
-/*
- * Given by the transport. Task. Moves the bytes of the shim for a moment, since what @done waits
- * for is often there sooner than this task could sleep and be woken. Returns whether or not it is.
- */
-void tmem_platform_poll(struct tmem_platform_done *done);
+/* tmem_platform_done_poll is given by the transport: it moves the bytes of the shim. */
 
 #endif

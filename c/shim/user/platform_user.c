@@ -45,6 +45,11 @@ void tmem_platform_done_signal(struct tmem_platform_done *done)
 	syscall(SYS_futex, &done->signalled, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
+bool tmem_platform_done_poll(struct tmem_platform_done *done)
+{
+	return __atomic_load_n(&done->signalled, __ATOMIC_ACQUIRE) != 0;
+}
+
 #ifdef TMEM_DEBUG
 _Thread_local bool tmem_platform_atomic;
 #endif
@@ -60,7 +65,7 @@ enum tmem_platform_wait tmem_platform_done_wait(struct tmem_platform_done *done,
 #endif
 	if (timeout_ns != UINT64_MAX)
 		end_ns += timeout_ns;
-	while (__atomic_load_n(&done->signalled, __ATOMIC_ACQUIRE) == 0) {
+	while (!tmem_platform_done_poll(done)) {
 		struct timespec left, *limit = NULL;
 
 		if (end_ns != UINT64_MAX) {
@@ -99,7 +104,7 @@ void tmem_platform_page_read(void *to, const void *page)
 	memcpy(to, page, TMEM_PAGE_BYTES);
 }
 
-void tmem_platform_page_write(void *page, const void *from)
+void tmem_platform_page_write(void *page, uint32_t at, const void *from, uint32_t bytes)
 {
-	memcpy(page, from, TMEM_PAGE_BYTES);
+	memcpy((uint8_t *)page + at, from, bytes);
 }

@@ -20,7 +20,7 @@ from tmem_host.bench.driver import Measured
 from tmem_host.bench.errors import BenchError
 from tmem_host.bench.guest_fields import GUEST_FIELDS, WAITED
 from tmem_host.bench.machine import check_room, machine, project_version, revision
-from tmem_host.bench.processors import Processors, choose, keep_apart
+from tmem_host.bench.processors import Processors, choose, keep_apart, kept_awake
 from tmem_host.bench.run import FORMAT, describe_field, plain
 from tmem_host.experiment import system
 from tmem_host.experiment.lock import only_one
@@ -76,7 +76,10 @@ def run_guest(
         with PrivateService(state, arena_bytes=arena_bytes) as service:
             tell("writing the disk")
             spec = _spec(settings, built, _make_disk(state, settings.cold_bytes))
-            measured = _measure(settings, service, spec, echo, tell, processors=processors)
+            with kept_awake() as awake:
+                if not awake:
+                    tell("the host's processors may sleep: /dev/cpu_dma_latency cannot be written")
+                measured = _measure(settings, service, spec, echo, tell, processors=processors)
     return {
         "benchmark": "guest",
         "format": FORMAT,
@@ -89,7 +92,7 @@ def run_guest(
             "vcpus": settings.vcpus,
             "accelerator": built.accelerator.name,
             "disk": f"raw, cache={Cache.NONE.value}, ext4",
-            "processors": dataclasses.asdict(processors),
+            "processors": dataclasses.asdict(processors) | {"awake": awake},
         },
         "settings": dataclasses.asdict(settings),
         "fields": {field.name: describe_field(field, measured) for field in GUEST_FIELDS},

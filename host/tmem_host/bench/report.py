@@ -40,7 +40,8 @@ def _guest(document: dict[str, Any]) -> str:
         f"a guest with {guest['memory_bytes'] >> 20} MiB and {guest['vcpus']} processors under"
         f" {guest['accelerator']}; {settings['pages']} pages at a time, cold"
         f" {settings['cold_bytes'] >> 20} MiB from a disk ({guest['disk']}); its processors on"
-        f" {vcpus} of the host, QEMU's other threads and the service on {others}"
+        f" {vcpus} of the host, QEMU's other threads and the service on {others},"
+        f" {'all awake' if guest['processors']['awake'] else 'which may sleep'}"
     )
 
 
