@@ -116,6 +116,7 @@ void tmem_shim_reply_begins(struct tmem_shim *shim)
 {
 	const struct tmem_message *reply = &shim->begun;
 	const struct tmem_entry *entry = tmem_entry_at(shim, shim->answered);
+	uint32_t bytes = shim->assembled - TMEM_WIRE_HEADER_BYTES;
 	struct tmem_shim_request *request;
 
 	if (reply->op != TMEM_OP_GET_PAGE || reply->payload_bytes != TMEM_PAGE_BYTES ||
@@ -126,7 +127,8 @@ void tmem_shim_reply_begins(struct tmem_shim *shim)
 	if (!request)
 		return;
 	shim->early = request;
-	shim->early_bytes = shim->assembled - TMEM_WIRE_HEADER_BYTES;
+	/* a part of the tail may be there as well */
+	shim->early_bytes = bytes < TMEM_PAGE_BYTES ? bytes : TMEM_PAGE_BYTES;
 	tmem_platform_page_write(request->page, 0, shim->assembly + TMEM_WIRE_HEADER_BYTES,
 				 shim->early_bytes);
 }

@@ -109,7 +109,16 @@ static void decode_all(uint8_t piece_bytes)
 		CHECK(used <= seen - from);
 		from += used;
 		if (found == TMEM_WIRE_FOUND) {
+			const void *again;
+
 			check_sent(&message);
+			/* who has seen its header before comes to the same */
+			CHECK_EQ(tmem_decoder_finish(&message,
+						     exact + used -
+							     tmem_wire_bytes(message.payload_bytes),
+						     &again),
+				 TMEM_WIRE_FOUND);
+			CHECK(again == payload);
 		} else if (found == TMEM_WIRE_DAMAGED) {
 			CHECK(!decoder.searching && !used);
 			tmem_decoder_search(&decoder);

@@ -83,6 +83,20 @@ class Decoder:
         content = bytes(ffi.buffer(payload[0], c.payload_bytes)) if c.payload_bytes else b""
         return found, _from_c(c, content), used[0]
 
+    def finish(self, beginning: bytes, whole: bytes) -> tuple[int, Message | None]:
+        """What is found of `whole`, once only the `beginning`, with the header, was there."""
+        c = ffi.new("struct tmem_message *")
+        payload = ffi.new("void const **")
+        used = ffi.new("size_t *")
+        first = ffi.new("uint8_t[]", beginning)
+        found = lib.tmem_decoder_next(self.c, first, len(beginning), c, payload, used)
+        assert (found, used[0], payload[0]) == (lib.TMEM_WIRE_MORE, 0, ffi.NULL)
+        all_of_it = ffi.new("uint8_t[]", whole)  # `payload` points into it
+        found = lib.tmem_decoder_finish(c, all_of_it, payload)
+        if found != lib.TMEM_WIRE_FOUND:
+            return found, None
+        return found, _from_c(c, bytes(ffi.buffer(payload[0], c.payload_bytes)))
+
     def take(self, stream: bytearray) -> Iterator[Message]:
         """Takes whole messages off the stream's beginning; ends when it needs more, and raises
         Damaged when it is out of step."""

@@ -71,6 +71,16 @@ def test_a_payload_that_other_bytes_continue_is_no_message(
     assert list(decoder.take(stream)) == [HELLO] * 60
 
 
+@given(REQUESTS.filter(lambda message: message.payload), st.data())
+def test_a_message_whose_header_was_seen_is_finished(message: Message, data: st.DataObject) -> None:
+    whole = bytearray(encode(message, KEY))
+    beginning = bytes(whole[: data.draw(st.integers(64, len(whole) - 1))])
+    assert started().finish(beginning, bytes(whole)) == (lib.TMEM_WIRE_FOUND, message)
+    at = data.draw(st.integers(64 + len(message.payload), len(whole) - 1))
+    whole[at] ^= data.draw(st.integers(1, 255))
+    assert started().finish(beginning, bytes(whole)) == (lib.TMEM_WIRE_DAMAGED, None)
+
+
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_searching_finds_the_next_beginning(before: bytes, between: bytes) -> None:
     decoder = Decoder()
