@@ -37,11 +37,10 @@ static bool take_message(struct tmem_shim *shim, const struct tmem_message *mess
 	}
 }
 
-static bool damaged(struct tmem_shim *shim)
+static void damaged(struct tmem_shim *shim)
 {
 	TMEM_COUNT(shim, bad_messages);
 	tmem_link_broken(shim, TMEM_EILSEQ);
-	return false;
 }
 
 /* Takes all whole messages of @bytes at @data; returns how much was used, or -1. */
@@ -63,8 +62,11 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 				shim->begun = message;
 			break;
 		}
-		if (found == TMEM_WIRE_DAMAGED ? !damaged(shim)
-					       : !take_message(shim, &message, payload))
+		if (found == TMEM_WIRE_DAMAGED) {
+			damaged(shim);
+			return -1;
+		}
+		if (!take_message(shim, &message, payload))
 			return -1;
 	}
 	return (int64_t)at;
@@ -91,10 +93,12 @@ static int64_t complete_begun(struct tmem_shim *shim, const uint8_t *data, size_
 	keep(shim, data, missing);
 	shim->assembled = 0;
 	shim->begun.op = TMEM_OP_NONE;
+	if (tmem_decoder_finish(&message, shim->assembly, &payload) == TMEM_WIRE_DAMAGED) {
+		damaged(shim);
+		return -1;
+	}
 	/* whoever lands the message's page takes its room, and leaves another */
-	if (tmem_decoder_finish(&message, shim->assembly, &payload) == TMEM_WIRE_FOUND
-		    ? !take_message(shim, &message, payload)
-		    : !damaged(shim))
+	if (!take_message(shim, &message, payload))
 		return -1;
 	shim->early = NULL;
 	return missing;

@@ -208,6 +208,8 @@ void tmem_shim_opened(struct tmem_shim *shim)
 	tmem_shim_returned(shim);
 	if (shim->state == TMEM_SHIM_CLOSED)
 		tmem_link_say_hello(shim);
+	if (shim->pump_idle)
+		shim->wake_wanted = true;
 	tmem_shim_unlock(shim, flags);
 }
 

@@ -157,6 +157,7 @@ static bool move_until(struct completion *done, struct tmem_port *port, u64 poll
 	do {
 		bool moved = receive(port);
 
+		/* what else there is to do does not keep who has his answer */
 		if (moved && !may_have_output() && completion_done(done))
 			return true;
 		moved |= tmem_pump_take_back();
