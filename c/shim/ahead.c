@@ -15,14 +15,23 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
+static bool goes_on(const struct tmem_run *run, uint32_t pool, const struct tmem_oid *oid,
+		    uint64_t index)
+{
+	return run->next == index && run->pool == pool && tmem_oid_equal(&run->oid, oid);
+}
+
+/* The run whose next get is that of @index. Often it is the one that it was before. */
 static struct tmem_run *find_run(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
 				 uint64_t index)
 {
+	if (goes_on(&shim->runs[shim->run_used], pool, oid, index))
+		return &shim->runs[shim->run_used];
 	for (uint32_t i = 0; i < shim->config.runs; i++) {
-		struct tmem_run *run = &shim->runs[i];
-
-		if (run->next == index && run->pool == pool && tmem_oid_equal(&run->oid, oid))
-			return run;
+		if (!goes_on(&shim->runs[i], pool, oid, index))
+			continue;
+		shim->run_used = i;
+		return &shim->runs[i];
 	}
 	return NULL;
 }
@@ -56,6 +65,7 @@ static struct tmem_run *begin_run(struct tmem_shim *shim, uint32_t pool, const s
 		}
 	}
 	learn(shim, oldest);
+	shim->run_used = (uint32_t)(oldest - shim->runs);
 	oldest->pool = pool;
 	oldest->oid = *oid;
 	oldest->next = index + 1;

@@ -219,6 +219,7 @@ struct tmem_shim {
 	uint32_t *landing_buckets;
 	uint32_t landing_next, landed_count;
 	struct tmem_run *runs;
+	uint32_t run_used; /* the one that a get was last found to be of, or began */
 	uint32_t run_clock;
 	uint32_t run_pages; /* how long runs are expected to be */
 	struct tmem_window *windows;

@@ -14,36 +14,41 @@ static uint32_t *bucket(struct tmem_shim *shim, uint32_t pool, const struct tmem
 	return &shim->landing_buckets[hash % shim->config.landing_pages];
 }
 
-static void remove_at(struct tmem_shim *shim, uint32_t place)
+/* The link to a page that landed; NULL: there is none. */
+static uint32_t *find(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
+		      uint64_t index)
 {
-	struct tmem_landed *landed = &shim->landed[place];
-	uint32_t *link = bucket(shim, landed->pool, &landed->oid, landed->index);
-
-	while (*link != place + 1)
-		link = &shim->landed[*link - 1].next;
-	*link = landed->next;
-	landed->pool = TMEM_NO_HOST_POOL;
-	shim->landed_count--;
-}
-
-/* The place of a page + 1, or 0. */
-static uint32_t find(struct tmem_shim *shim, uint32_t pool, const struct tmem_oid *oid,
-		     uint64_t index)
-{
-	uint32_t link;
+	uint32_t *link;
 
 	if (!shim->landed_count)
-		return 0;
-	link = *bucket(shim, pool, oid, index);
-	while (link) {
-		const struct tmem_landed *landed = &shim->landed[link - 1];
+		return NULL;
+	for (link = bucket(shim, pool, oid, index); *link; link = &shim->landed[*link - 1].next) {
+		const struct tmem_landed *landed = &shim->landed[*link - 1];
 
 		if (landed->pool == pool && landed->index == index &&
 		    tmem_oid_equal(&landed->oid, oid))
 			return link;
-		link = landed->next;
 	}
-	return 0;
+	return NULL;
+}
+
+/* By its link. Returns its place. */
+static uint32_t take_out(struct tmem_shim *shim, uint32_t *link)
+{
+	uint32_t place = *link - 1;
+	struct tmem_landed *landed = &shim->landed[place];
+
+	*link = landed->next;
+	landed->pool = TMEM_NO_HOST_POOL;
+	shim->landed_count--;
+	return place;
+}
+
+static void remove_at(struct tmem_shim *shim, uint32_t place)
+{
+	const struct tmem_landed *landed = &shim->landed[place];
+
+	take_out(shim, find(shim, landed->pool, &landed->oid, landed->index));
 }
 
 static uint8_t *page_at(struct tmem_shim *shim, uint32_t place)
@@ -67,12 +72,11 @@ static void keep(struct tmem_shim *shim, uint32_t place, const void *page)
 bool tmem_landing_take(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 		       const struct tmem_oid *oid, uint64_t index, void *page)
 {
-	uint32_t link = find(shim, pool->id, oid, index);
+	uint32_t *link = find(shim, pool->id, oid, index);
 
 	if (!link)
 		return false;
-	tmem_platform_page_write(page, 0, page_at(shim, link - 1), TMEM_PAGE_BYTES);
-	remove_at(shim, link - 1);
+	tmem_platform_page_write(page, 0, page_at(shim, take_out(shim, link)), TMEM_PAGE_BYTES);
 	return true;
 }
 
@@ -159,11 +163,13 @@ static void drop_matching(struct tmem_shim *shim, const struct tmem_shim_pool *p
 void tmem_landing_drop_page(struct tmem_shim *shim, const struct tmem_shim_pool *pool,
 			    const struct tmem_oid *oid, uint64_t index)
 {
-	uint32_t link = find(shim, pool->id, oid, index);
+	uint32_t *link = find(shim, pool->id, oid, index);
 
 	void_range(shim, pool, oid, index, 1);
-	if (link && TMEM_RULE(S))
-		drop_at(shim, link - 1);
+	if (!link || !TMEM_RULE(S))
+		return;
+	TMEM_COUNT(shim, ahead_dropped);
+	take_out(shim, link);
 }
 
 void tmem_landing_drop_range(struct tmem_shim *shim, const struct tmem_shim_pool *pool,

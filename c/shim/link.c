@@ -1,16 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "core.h"
 
+/* Anything is owed, or a pool is to be asked for. Each call comes by here, and seldom is. */
+static bool has_chores(const struct tmem_shim *shim)
+{
+	if (shim->owing_areas || shim->pools_unknown)
+		return true;
+	for (uint32_t i = 0; i < shim->used_count; i++) {
+		const struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
+
+		if (pool->state == TMEM_SHIM_POOL_WANTED || tmem_pool_owes(pool))
+			return true;
+	}
+	return false;
+}
+
 void tmem_shim_advance(struct tmem_shim *shim)
 {
 	struct tmem_shim_request *request;
+	bool chores;
 
 	tmem_queue_trim(shim);
-	tmem_owed_pay(shim);
+	chores = has_chores(shim);
+	if (chores)
+		tmem_owed_pay(shim);
 	while ((request = shim->room_first))
 		if (!tmem_shim_request_retry(shim, request))
 			break;
-	tmem_pools_ask(shim);
+	if (chores)
+		tmem_pools_ask(shim);
 	if (shim->pump_idle && (shim->control_bytes || shim->reopen_wanted ||
 				(shim->state == TMEM_SHIM_RUNNING && shim->taken < shim->head)))
 		shim->wake_wanted = true;

@@ -111,18 +111,12 @@ static void pay_pool(struct tmem_shim *shim, struct tmem_shim_pool *pool)
 	}
 }
 
-static bool owes(const struct tmem_shim_pool *pool)
-{
-	return pool->owed_count || pool->owed_all || pool->owed_destroy;
-}
-
 void tmem_owed_pay(struct tmem_shim *shim)
 {
 	for (uint32_t i = 0; i < shim->used_count; i++) {
 		struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		/* each call comes by here, and pools that owe are few */
-		if (!owes(pool))
+		if (!tmem_pool_owes(pool))
 			continue;
 		if (!tmem_queue_room(shim, false, false))
 			return;
@@ -134,7 +128,7 @@ void tmem_owed_pay(struct tmem_shim *shim)
 bool tmem_owed_anything(const struct tmem_shim *shim)
 {
 	for (uint32_t i = 0; i < shim->used_count; i++)
-		if (owes(&shim->pools[shim->used_pools[i]]))
+		if (tmem_pool_owes(&shim->pools[shim->used_pools[i]]))
 			return true;
 	return tmem_areas_owe(shim);
 }
@@ -144,7 +138,7 @@ bool tmem_owed_shared(const struct tmem_shim *shim)
 	for (uint32_t i = 0; i < shim->used_count; i++) {
 		const struct tmem_shim_pool *pool = &shim->pools[shim->used_pools[i]];
 
-		if (tmem_pool_shared(pool) && owes(pool))
+		if (tmem_pool_shared(pool) && tmem_pool_owes(pool))
 			return true;
 	}
 	return false;

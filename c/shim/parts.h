@@ -286,6 +286,11 @@ static inline bool tmem_pool_persistent(const struct tmem_shim_pool *pool)
 {
 	return pool->wanted & TMEM_POOL_PERSISTENT;
 }
+/* Not counting pages of swap areas. */
+static inline bool tmem_pool_owes(const struct tmem_shim_pool *pool)
+{
+	return pool->owed_count || pool->owed_all || pool->owed_destroy;
+}
 /* In how many shared pools this guest has a part. */
 uint32_t tmem_pools_shared(const struct tmem_shim *shim);
 /* Whether it has to echo: it has a part, or could not have it again if it were silent (R-a). */
