@@ -48,7 +48,7 @@ struct tmem_backend {
 	 * everyone, or given up (R). */
 	void (*destroy_pool)(void *context, int pool);
 
-	/* Task, the page locked. 0: the page is filled. Else it is as it was. */
+	/* Task, the page locked. 0: the page is filled. Else it may be in part. */
 	int (*get)(void *context, int pool, const struct tmem_oid *oid, uint64_t index,
 		   struct page *page);
 	/* Atomic, the page locked. */

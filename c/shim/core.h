@@ -271,8 +271,8 @@ struct tmem_shim {
 	uint64_t output_bytes, returned_bytes;
 	uint8_t *assembly; /* a message's room, too: the two change places */
 	uint32_t assembled;
-	struct tmem_message begun; /* the message there, as soon as its header is; op: if it is */
-	struct tmem_shim_request *early; /* has the first @early_bytes of its page out of that */
+	struct tmem_message begun; /* the message there, once its header is; else without op */
+	struct tmem_shim_request *early; /* its page has the first @early_bytes of that already */
 	uint32_t early_bytes;
 
 	/* events, until the lock is given up */

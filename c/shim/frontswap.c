@@ -235,7 +235,8 @@ int tmem_frontswap_forget_area(struct tmem_shim *shim, uint32_t type, uint32_t t
 			return TMEM_DONE;
 		if (now_ns >= end_ns)
 			return TMEM_EBUSY;
-		if (tmem_platform_done_wait(&never, 10 * TMEM_NS_PER_MS) == TMEM_WAIT_REFUSED)
+		if (!tmem_platform_done_poll(&never) &&
+		    tmem_platform_done_wait(&never, 10 * TMEM_NS_PER_MS) == TMEM_WAIT_REFUSED)
 			return TMEM_EBUSY;
 	}
 }

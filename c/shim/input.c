@@ -43,11 +43,15 @@ static void damaged(struct tmem_shim *shim)
 	tmem_link_broken(shim, TMEM_EILSEQ);
 }
 
-/* Takes all whole messages of @bytes at @data; returns how much was used, or -1. */
-static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+/* Takes all whole messages of @bytes at @data; returns how much was used, or -1. What is left is
+ * the beginning of one: @begun, if its header is there and is sure to be one; else that has no op.
+ */
+static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t bytes,
+			     struct tmem_message *begun)
 {
 	size_t at = 0;
 
+	begun->op = TMEM_OP_NONE;
 	while (at < bytes) {
 		struct tmem_message message;
 		const void *payload;
@@ -57,9 +61,8 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 
 		at += used;
 		if (found == TMEM_WIRE_MORE) {
-			/* else it may be none after all */
 			if (!shim->decoder.searching && bytes - at >= TMEM_WIRE_HEADER_BYTES)
-				shim->begun = message;
+				*begun = message;
 			break;
 		}
 		if (found == TMEM_WIRE_DAMAGED) {
@@ -72,14 +75,20 @@ static int64_t take_messages(struct tmem_shim *shim, const uint8_t *data, size_t
 	return (int64_t)at;
 }
 
-/* The beginning of a message, behind which there is nothing yet. */
+/* More of the one message that stands in the assembly, of which all was looked at. */
 static void keep(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
 	memcpy(shim->assembly + shim->assembled, data, bytes);
 	shim->assembled += (uint32_t)bytes;
 }
 
-/* The message of which the header is known. Returns what was used of @data, or -1. */
+static void keep_nothing(struct tmem_shim *shim)
+{
+	shim->assembled = 0;
+	shim->begun.op = TMEM_OP_NONE;
+}
+
+/* Completes the message whose header is known. Returns what was used of @data, or -1. */
 static int64_t complete_begun(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
 	const struct tmem_message message = shim->begun;
@@ -91,39 +100,51 @@ static int64_t complete_begun(struct tmem_shim *shim, const uint8_t *data, size_
 		return (int64_t)bytes;
 	}
 	keep(shim, data, missing);
-	shim->assembled = 0;
-	shim->begun.op = TMEM_OP_NONE;
+	keep_nothing(shim);
 	if (tmem_decoder_finish(&message, shim->assembly, &payload) == TMEM_WIRE_DAMAGED) {
 		damaged(shim);
 		return -1;
 	}
 	/* whoever lands the message's page takes its room, and leaves another */
-	if (!take_message(shim, &message, payload))
-		return -1;
-	shim->early = NULL;
-	return missing;
+	return take_message(shim, &message, payload) ? (int64_t)missing : -1;
 }
 
-/* Any other message whose beginning was kept. Returns what was used of @data, or -1. */
+/* Completes any other message whose beginning was kept. Returns what was used of @data, or -1. */
 static int64_t complete_message(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
 {
 	size_t room = TMEM_WIRE_MESSAGE_MAX - shim->assembled, kept = shim->assembled;
 	size_t added = bytes < room ? bytes : room;
+	struct tmem_message begun;
 	int64_t used;
 
 	keep(shim, data, added);
-	used = take_messages(shim, shim->assembly, kept + added);
+	used = take_messages(shim, shim->assembly, kept + added, &begun);
 	if (used < 0)
 		return -1;
 	if ((size_t)used >= kept) {
-		shim->assembled = 0;
-		shim->begun.op = TMEM_OP_NONE;
+		keep_nothing(shim);
 		return used - (int64_t)kept;
 	}
 	/* still not whole: more than a message can not be needed, so all of @data was added */
+	shim->begun = begun;
 	shim->assembled = (uint32_t)(kept + added - (size_t)used);
 	memmove(shim->assembly, shim->assembly + used, shim->assembled);
 	return (int64_t)added;
+}
+
+/* Takes all whole messages, and keeps the beginning of one at the end. @bytes, or -1. */
+static int64_t take_and_keep(struct tmem_shim *shim, const uint8_t *data, size_t bytes)
+{
+	struct tmem_message begun;
+	int64_t used = take_messages(shim, data, bytes, &begun);
+
+	if (used < 0)
+		return -1;
+	keep(shim, data + used, bytes - (size_t)used);
+	shim->begun = begun;
+	if (begun.op != TMEM_OP_NONE)
+		tmem_shim_reply_begins(shim);
+	return (int64_t)bytes;
 }
 
 static bool is_over(const struct tmem_shim *shim)
@@ -140,24 +161,18 @@ int tmem_shim_input(struct tmem_shim *shim, const void *data, size_t bytes)
 	shim->input_ns = tmem_shim_now(shim);
 	/* a batch at a time under the lock, so that interrupts are not off for the whole of it */
 	while (at < end && !is_over(shim)) {
-		size_t part = (size_t)(end - at) < TMEM_INPUT_BATCH_BYTES ? (size_t)(end - at)
-									  : TMEM_INPUT_BATCH_BYTES;
+		size_t left = (size_t)(end - at);
+		size_t part = left < TMEM_INPUT_BATCH_BYTES ? left : TMEM_INPUT_BATCH_BYTES;
 
 		if (shim->begun.op != TMEM_OP_NONE)
 			used = complete_begun(shim, at, part);
 		else if (shim->assembled)
 			used = complete_message(shim, at, part);
 		else
-			used = take_messages(shim, at, part);
+			used = take_and_keep(shim, at, part);
 		if (used < 0)
 			break;
 		at += used;
-		if (!shim->assembled && at < end && (size_t)(end - at) < TMEM_WIRE_MESSAGE_MAX) {
-			/* the beginning of a message at the end of what there is */
-			keep(shim, at, (size_t)(end - at));
-			at = end;
-			tmem_shim_reply_begins(shim);
-		}
 		tmem_shim_advance(shim);
 		if (at == end)
 			break;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "core.h"
 
-/* Anything is owed, or a pool is to be asked for. Each call comes by here, and seldom is. */
+/* Whether anything is owed, or a pool is to be asked for. Most calls ask, and seldom is there
+ * anything. */
 static bool has_chores(const struct tmem_shim *shim)
 {
 	if (shim->owing_areas || shim->pools_unknown)

@@ -171,12 +171,6 @@ uint32_t tmem_shim_output(struct tmem_shim *shim, struct tmem_shim_segment *segm
 	return count;
 }
 
-bool tmem_shim_has_no_output(const struct tmem_shim *shim)
-{
-	/* BYE waits for what is given back */
-	return shim->pump_idle && !shim->ending;
-}
-
 void tmem_shim_returned(struct tmem_shim *shim)
 {
 	while (shim->returned < shim->taken &&
@@ -208,8 +202,6 @@ void tmem_shim_opened(struct tmem_shim *shim)
 	tmem_shim_returned(shim);
 	if (shim->state == TMEM_SHIM_CLOSED)
 		tmem_link_say_hello(shim);
-	if (shim->pump_idle)
-		shim->wake_wanted = true;
 	tmem_shim_unlock(shim, flags);
 }
 

@@ -38,7 +38,7 @@ void tmem_platform_done_init(struct tmem_platform_done *done);
 void tmem_platform_done_signal(struct tmem_platform_done *done);
 /* Task. Whether it is signalled now, or after a moment in which the caller has done what there is
  * to do for it: what is waited for is often there sooner than a task could sleep and be woken.
- * False at once where nobody may sleep. */
+ * Where nobody may sleep nothing is done for it, either. */
 bool tmem_platform_done_poll(struct tmem_platform_done *done);
 /*
  * Task. Until it is signalled, or for @timeout_ns (UINT64_MAX: however long). Not ended by a signal

@@ -326,8 +326,6 @@ void tmem_shim_silence(struct tmem_shim *shim);
  * stream has to begin anew; whether somebody waits for room, which tmem_shim_sent makes. Atomic. */
 bool tmem_shim_reopens(const struct tmem_shim *shim);
 bool tmem_shim_lacks_room(const struct tmem_shim *shim);
-/* For whoever calls tmem_shim_output: it has returned 0, and need not be called before wake(). */
-bool tmem_shim_has_no_output(const struct tmem_shim *shim);
 #endif
 
 /* Ends in order: every operation queued before is sent, then BYE. Ends every wait; nothing can be

@@ -93,8 +93,8 @@ uint32_t tmem_wire_encode_parts(struct tmem_message *message, uint64_t key, void
 				void *tail);
 
 enum tmem_wire_found {
-	TMEM_WIRE_MORE = 0,    /* not yet a whole message; *@used bytes are of no interest. With its
-				* header behind those, @ret is the message */
+	TMEM_WIRE_MORE = 0,    /* not yet a whole message; *@used bytes are of no interest. @ret is
+				* it, if what follows them has at least its header */
 	TMEM_WIRE_FOUND = 1,   /* @ret is one, of *@used bytes */
 	TMEM_WIRE_DAMAGED = 2, /* what should be a message is none; nothing is used */
 };

@@ -60,8 +60,8 @@ class Pool:
 
     def get(self, oid: Oid, index: int, into: WriteableBuffer) -> bool:
         """Fetches a page into `into`, PAGE_BYTES writable bytes: True for a hit, False for a miss,
-        which leaves `into` as it was. On a persistent pool it waits for the host, however long
-        (P). PageDamaged, PagesLost."""
+        after which `into` may hold part of a page. On a persistent pool it waits for the host,
+        however long (P). PageDamaged, PagesLost."""
         name = ffi.new("struct tmem_oid *", oid_words(oid))
         with page_memory(ffi, into, writable=True) as memory, self.shim.handle as shim:
             code = lib.tmem_shim_get(shim, self.id, name, index, memory)

@@ -88,6 +88,22 @@ static void check_sent(const struct tmem_message *found)
 	CHECK(found->payload_bytes == sent[found->tag].payload_bytes);
 }
 
+/* Who has seen no more than the header of a message comes to the same. */
+static void check_finish(struct tmem_decoder *decoder, const uint8_t *whole, const void *payload)
+{
+	struct tmem_message begun;
+	const void *found;
+	size_t used;
+
+	if (!payload)
+		return;
+	CHECK_EQ(tmem_decoder_next(decoder, whole, TMEM_WIRE_HEADER_BYTES, &begun, &found, &used),
+		 TMEM_WIRE_MORE);
+	CHECK_EQ(used, 0);
+	CHECK_EQ(tmem_decoder_finish(&begun, whole, &found), TMEM_WIRE_FOUND);
+	CHECK(found == payload);
+}
+
 static void decode_all(uint8_t piece_bytes)
 {
 	struct tmem_decoder decoder;
@@ -109,16 +125,10 @@ static void decode_all(uint8_t piece_bytes)
 		CHECK(used <= seen - from);
 		from += used;
 		if (found == TMEM_WIRE_FOUND) {
-			const void *again;
-
 			check_sent(&message);
-			/* who has seen its header before comes to the same */
-			CHECK_EQ(tmem_decoder_finish(&message,
-						     exact + used -
-							     tmem_wire_bytes(message.payload_bytes),
-						     &again),
-				 TMEM_WIRE_FOUND);
-			CHECK(again == payload);
+			check_finish(&decoder,
+				     exact + used - tmem_wire_bytes(message.payload_bytes),
+				     payload);
 		} else if (found == TMEM_WIRE_DAMAGED) {
 			CHECK(!decoder.searching && !used);
 			tmem_decoder_search(&decoder);

@@ -40,8 +40,8 @@ void tmem_bench_samples_free(void);
 
 void tmem_bench_samples_begin(void);
 void tmem_bench_sample(u64 ns);
-/* Task. Before an operation that is timed alone: until nothing of the one before goes on in QEMU,
- * on its host's processors or in other tasks of the guest. The time. */
+/* Task. Before an operation that is timed alone: 100 us, for what may still go on of the one before
+ * in QEMU, on its host's processors and in other tasks of the guest. The time. */
 u64 tmem_bench_rest(void);
 /* Their median; 0: there is none. */
 u64 tmem_bench_samples_median(void);

@@ -26,13 +26,14 @@ bool tmem_pump_take_back(void)
 
 static bool send(struct tmem_port *port)
 {
-	/* @pump's: compilers that clear what is on the stack would do so in each call */
+	/* under @pump, and not on the stack, which compilers may be told to clear in each call */
 	static struct tmem_shim_segment segments[TMEM_SEGMENTS];
 	struct tmem_transport *transport = &tmem_transport;
 	u32 room, count, i;
 
 	room = min_t(u32, tmem_port_room(port), TMEM_SEGMENTS);
 	count = room ? tmem_shim_output(transport->shim, segments, room) : 0;
+	transport->more = !room || count;
 	for (i = 0; i < count; i++) {
 		transport->counters.sent_bytes += segments[i].bytes;
 		/* a broken device is about to be removed, which ends the stream */
@@ -65,10 +66,9 @@ static bool receive(struct tmem_port *port)
 	return any;
 }
 
-/* The shim may have output: it says when, or has not been asked to the end. */
 static bool may_have_output(void)
 {
-	return READ_ONCE(tmem_transport.wanted) || !tmem_shim_has_no_output(tmem_transport.shim);
+	return READ_ONCE(tmem_transport.wanted) || tmem_transport.more;
 }
 
 /* @moved: there may be room that there was not. */
@@ -82,7 +82,7 @@ static bool send_output(struct tmem_port *port, bool moved)
 		WRITE_ONCE(transport->wanted, false);
 		smp_mb();
 	}
-	if (!transport->up || !(wanted || (moved && may_have_output())) || !send(port))
+	if (!transport->up || !(wanted || (moved && transport->more)) || !send(port))
 		return false;
 	/* until the shim says that it has no more, it wakes nobody for what comes */
 	WRITE_ONCE(transport->wanted, true);
@@ -174,8 +174,7 @@ bool tmem_platform_done_poll(struct tmem_platform_done *done)
 	u64 poll_ns = tmem_transport_poll_ns();
 	bool is_done = false;
 
-	/* who may not wait is told so by the wait itself */
-	if (irqs_disabled())
+	if (!tmem_platform_may_wait())
 		return false;
 	if (!poll_ns || current == transport->thread || !mutex_trylock(&transport->pump)) {
 		/* who has the pump may not know yet that somebody waits for an answer */

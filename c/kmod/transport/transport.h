@@ -81,6 +81,7 @@ struct tmem_transport {
 	wait_queue_head_t wake;
 	struct hrtimer batch_ends;
 	bool wanted;  /* there are bytes to move; whoever moves some clears it */
+	bool more;    /* the shim was not asked for output to the end, so it does not say of more */
 	bool attend;  /* there is something that only the thread does */
 	bool later;   /* answers are on their way that make no interrupt yet: @batch_ends looks */
 	bool reopen;  /* the stream is to begin anew once nothing of the old is in the device */

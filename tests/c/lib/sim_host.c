@@ -123,6 +123,16 @@ static void list_pools(struct sim_client *client, const struct tmem_message *req
 	sim_host_answer(client, reply, client->key, ids);
 }
 
+/* No map that says anything, but each is of another length, and names its request. */
+static void report(struct sim_client *client, struct tmem_message *reply)
+{
+	uint8_t map[256];
+
+	reply->payload_bytes = (uint16_t)(1 + reply->tag % sizeof(map));
+	memset(map, (int)reply->tag, reply->payload_bytes);
+	sim_host_answer(client, reply, client->key, map);
+}
+
 static int operate(struct sim *sim, struct sim_client *client, const struct tmem_message *request,
 		   const void *payload, struct tmem_message *reply)
 {
@@ -197,6 +207,11 @@ void sim_host_take(struct sim *sim, int number, const struct tmem_message *messa
 	if (message->op == TMEM_OP_POOLS) {
 		reply.status = TMEM_DONE;
 		list_pools(client, message, &reply);
+		return;
+	}
+	if (message->op == TMEM_OP_STAT) {
+		reply.status = TMEM_DONE;
+		report(client, &reply);
 		return;
 	}
 	reply.status = (int16_t)operate(sim, client, message, payload, &reply);
