@@ -138,11 +138,11 @@ static void say_bye(struct tmem_shim *shim)
 		.version = TMEM_WIRE_VERSION,
 		.op = TMEM_OP_BYE,
 		.session = shim->session,
-		.tag = ++shim->last_tag,
 	};
 
 	if (shim->returned_bytes < shim->control_end)
 		return;
+	message.tag = ++shim->last_tag;
 	shim->bye_sent = true;
 	shim->control_bytes = tmem_wire_encode(&message, shim->key, shim->control);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs inside a guest, as root: what a test with a `Machine` asks of a kernel that uses tmem.
 
-usage: in_guest_life.py works | cycles N | swap-cycles N | remounts | holds
+usage: in_guest_life.py works | cycles N | swap-cycles N | remounts | holds | busy
 """
 
 import mmap
@@ -233,12 +233,27 @@ def holds() -> None:
     Path("/run/right").touch()
 
 
+def busy() -> None:
+    """Which share of a processor the transport's thread takes while nobody uses tmem."""
+    comms = Path("/proc").glob("[0-9]*/comm")
+    thread = next(comm.parent for comm in comms if comm.read_text() == "tmem_transport\n")
+
+    def ran_s() -> float:
+        user, system = (thread / "stat").read_text().split()[13:15]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    began = ran_s(), time.monotonic()
+    time.sleep(2)
+    print((ran_s() - began[0]) / (time.monotonic() - began[1]))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "works": works,
     "cycles": cycles,
     "swap-cycles": swap_cycles,
     "remounts": remounts,
     "holds": holds,
+    "busy": busy,
 }
 
 if __name__ == "__main__":

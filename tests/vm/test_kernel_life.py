@@ -78,3 +78,15 @@ def test_a_mount_that_is_remounted(machine: Machine) -> None:
     machine.happens(("service", "transport"), DO)
     assert machine.ask("remounts") == "remounted"
     machine.looks_well()
+
+
+def test_the_thread_rests_while_another_driver_has_the_device(machine: Machine) -> None:
+    move = "cat /run/device > /sys/bus/virtio/drivers/{}/{}"
+    machine.guest.shell(move.format("virtio_console", "bind"))
+    machine.happens(("mount", "swapon", "transport", "service"), DO)
+    assert float(machine.ask("busy")) < 0.5
+    machine.guest.shell(move.format("virtio_console", "unbind"))
+    machine.guest.shell(move.format("tmem_transport", "bind"))
+    assert machine.ask("works") == "works"
+    assert float(machine.ask("busy")) < 0.5
+    machine.looks_well()

@@ -95,8 +95,11 @@ bool tmem_pump_move(void)
 	struct tmem_port *port = tmem_transport.port;
 	bool moved;
 
-	if (!port)
+	if (!port) {
+		/* the next device is attended to, and everything is looked at then */
+		WRITE_ONCE(tmem_transport.wanted, false);
 		return false;
+	}
 	moved = receive(port);
 	moved |= tmem_pump_take_back();
 	moved |= send_output(port, moved);
