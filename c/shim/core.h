@@ -295,6 +295,7 @@ struct tmem_shim {
 			TMEM_WHY(request, reason);                                                 \
 	} while (0)
 
+#include "basics.h"
 #include "parts.h"
 
 #endif

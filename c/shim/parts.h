@@ -6,60 +6,6 @@
 #ifndef TMEM_SHIM_PARTS_H
 #define TMEM_SHIM_PARTS_H
 
-/* ---- shim.c --------------------------------------------------------------------------- */
-
-/* The lock; giving it up tells the callbacks what happened under it. */
-static inline unsigned long tmem_shim_lock(struct tmem_shim *shim)
-{
-	unsigned long flags = tmem_platform_lock(&shim->lock);
-
-	shim->now_ns = 0;
-	return flags;
-}
-
-void tmem_shim_unlock_and_tell(struct tmem_shim *shim, unsigned long flags);
-static inline void tmem_shim_unlock(struct tmem_shim *shim, unsigned long flags)
-{
-	if (shim->event_count || shim->wake_wanted)
-		tmem_shim_unlock_and_tell(shim, flags);
-	else
-		tmem_platform_unlock(&shim->lock, flags);
-}
-
-/* The time, the same for as long as the lock is held. */
-uint64_t tmem_shim_read_clock(struct tmem_shim *shim);
-static inline uint64_t tmem_shim_now(struct tmem_shim *shim)
-{
-	return shim->now_ns ? shim->now_ns : tmem_shim_read_clock(shim);
-}
-
-void tmem_shim_tell(struct tmem_shim *shim, int event, int64_t code);
-
-static inline uint64_t tmem_shim_mix(uint64_t hash, uint64_t word)
-{
-	hash = (hash ^ word) * 0xbf58476d1ce4e5b9ull;
-	return hash ^ hash >> 32;
-}
-
-/* Without the lock, too. Each get and each put makes one or more, and nobody is kept out by them: a
- * guest that has them collide makes its own calls slow. The last step is that of splitmix64. */
-static inline uint64_t tmem_shim_hash(const struct tmem_shim *shim, uint32_t pool,
-				      const struct tmem_oid *oid, uint64_t index)
-{
-	uint64_t hash = tmem_shim_mix(shim->seed, pool);
-
-	for (int i = 0; i < TMEM_OID_WORDS; i++)
-		hash = tmem_shim_mix(hash, oid->words[i]);
-	hash = tmem_shim_mix(hash, index) * 0x94d049bb133111ebull;
-	return hash ^ hash >> 31;
-}
-
-static inline bool tmem_oid_equal(const struct tmem_oid *a, const struct tmem_oid *b)
-{
-	return a->words[0] == b->words[0] && a->words[1] == b->words[1] &&
-	       a->words[2] == b->words[2];
-}
-
 /* ---- queue.c -------------------------------------------------------------------------- */
 
 static inline struct tmem_entry *tmem_entry_at(struct tmem_shim *shim, uint64_t position)
@@ -291,6 +237,15 @@ static inline bool tmem_pool_owes(const struct tmem_shim_pool *pool)
 {
 	return pool->owed_count || pool->owed_all || pool->owed_destroy;
 }
+/* The pool that an entry is for; NULL: none, or it is gone. */
+static inline struct tmem_shim_pool *tmem_entry_pool(struct tmem_shim *shim,
+						     const struct tmem_entry *entry)
+{
+	struct tmem_shim_pool *pool =
+		entry->pool < shim->config.pools ? &shim->pools[entry->pool] : NULL;
+
+	return pool && pool->id != TMEM_NO_HOST_POOL ? pool : NULL;
+}
 /* In how many shared pools this guest has a part. */
 uint32_t tmem_pools_shared(const struct tmem_shim *shim);
 /* Whether it has to echo: it has a part, or could not have it again if it were silent (R-a). */
@@ -347,10 +302,15 @@ void tmem_replay_lost(struct tmem_shim *shim);
 /* What is left is sent from tag 1 on. */
 void tmem_replay_epoch(struct tmem_shim *shim);
 
-/* ---- reply.c -------------------------------------------------------------------------- */
+/* ---- reply.c, reply_get.c ------------------------------------------------------------- */
 
 /* Takes one reply of the running session. False: it makes no sense. */
 bool tmem_shim_reply(struct tmem_shim *shim, const struct tmem_message *reply, const void *payload);
+/* The same for one that answers the get at @position. */
+bool tmem_reply_get(struct tmem_shim *shim, uint64_t position, const struct tmem_message *reply,
+		    const void *payload);
+/* The oldest unanswered entry, at @position, has all its replies. */
+void tmem_reply_done(struct tmem_shim *shim, uint64_t position);
 /* The beginning of a reply is there (shim->begun). Of a page that a task waits for, what has come
  * is copied now: the rest is often on its way for longer than that takes. */
 void tmem_shim_reply_begins(struct tmem_shim *shim);

@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "core.h"
 
-static struct tmem_shim_pool *pool_of(struct tmem_shim *shim, const struct tmem_entry *entry)
-{
-	struct tmem_shim_pool *pool =
-		entry->pool < shim->config.pools ? &shim->pools[entry->pool] : NULL;
-
-	return pool && pool->id != TMEM_NO_HOST_POOL ? pool : NULL;
-}
-
 bool tmem_replay_digest(struct tmem_shim *shim, uint32_t tag, uint64_t *digest)
 {
 	if (tag == shim->answered_tag) {
@@ -51,7 +43,7 @@ uint32_t tmem_replay_resume(struct tmem_shim *shim, uint32_t tag, uint64_t diges
 	/* a put that was under way may be older by now than what another guest has written (R-b) */
 	for (uint64_t position = shim->answered; position < shim->head; position++) {
 		struct tmem_entry *entry = tmem_entry_at(shim, position);
-		struct tmem_shim_pool *pool = pool_of(shim, entry);
+		struct tmem_shim_pool *pool = tmem_entry_pool(shim, entry);
 
 		if (entry->op != TMEM_OP_PUT_PAGE || !pool || !tmem_pool_shared(pool) ||
 		    !TMEM_RULE(REPLAY))
@@ -69,7 +61,7 @@ uint32_t tmem_replay_resume(struct tmem_shim *shim, uint32_t tag, uint64_t diges
 /* Flushes that are waited for and that the host has not acknowledged wait for it to know (R-b). */
 static void release(struct tmem_shim *shim, struct tmem_entry *entry, bool told)
 {
-	struct tmem_shim_pool *pool = pool_of(shim, entry);
+	struct tmem_shim_pool *pool = tmem_entry_pool(shim, entry);
 
 	while (entry->requests) {
 		struct tmem_shim_request *request = entry->requests;
@@ -87,7 +79,7 @@ static void release(struct tmem_shim *shim, struct tmem_entry *entry, bool told)
 
 static bool keeps(struct tmem_shim *shim, const struct tmem_entry *entry)
 {
-	struct tmem_shim_pool *pool = pool_of(shim, entry);
+	struct tmem_shim_pool *pool = tmem_entry_pool(shim, entry);
 
 	return pool && tmem_pool_persistent(pool) && entry->op != TMEM_OP_NEW_POOL;
 }
