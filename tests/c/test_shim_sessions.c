@@ -173,6 +173,36 @@ static void a_session_is_handed_on(void)
 	alone_stop();
 }
 
+/* The session may begin before the device has given START back, whose place BYE takes. */
+static void bye_waits_for_its_place_and_takes_the_next_tag(void)
+{
+	struct tmem_shim_segment segments[8];
+	struct tmem_message bye;
+	struct sim_client *client;
+
+	alone_start();
+	client = &alone_sim.clients[0];
+	client->up = true;
+	tmem_decoder_init(&client->decoder, 0);
+	tmem_shim_opened(alone_shim);
+	CHECK_EQ(sim_apply(&alone_sim, 0), TMEM_OP_HELLO);
+	CHECK_EQ(sim_answer(&alone_sim, 0), TMEM_OP_HELLO);
+	CHECK_EQ(tmem_shim_output(alone_shim, segments, 8), 1);
+	memcpy(client->in, segments[0].data, segments[0].bytes);
+	client->in_bytes = segments[0].bytes;
+	CHECK_EQ(sim_apply(&alone_sim, 0), TMEM_OP_START);
+	CHECK_EQ(sim_answer(&alone_sim, 0), TMEM_OP_START);
+	tmem_shim_end(alone_shim);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(tmem_shim_output(alone_shim, &segments[1], 7), 0);
+	tmem_shim_sent(alone_shim, segments[0].bytes);
+	CHECK_EQ(tmem_shim_output(alone_shim, segments, 8), 1);
+	CHECK_EQ(tmem_wire_peek(segments[0].data, segments[0].bytes, &bye), segments[0].bytes);
+	CHECK_EQ(bye.op, TMEM_OP_BYE);
+	CHECK_EQ(bye.tag, client->tag + 1);
+	alone_stop();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -182,6 +212,8 @@ int main(int argc, char **argv)
 		{"who_stays_out_is_not_let_in_under_another_id",
 		 who_stays_out_is_not_let_in_under_another_id},
 		{"a_session_is_handed_on", a_session_is_handed_on},
+		{"bye_waits_for_its_place_and_takes_the_next_tag",
+		 bye_waits_for_its_place_and_takes_the_next_tag},
 	};
 
 	return RUN_TESTS(tests, argc, argv);
